@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
+from neutron_lib.api.definitions import portbindings
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -44,18 +45,34 @@ class Announcer:
 
     def before(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
         """Announces a change inside Neutron's transaction, which holds locks. When the change cannot be carried out, raises the API's answer; Neutron then rolls back."""
+        if object_id in _halfway(request) and _is_unbound(original) and not _is_unbound(current):
+            return  # the first half was announced, and refusing the second would leave the port without a binding
         mark = self._mark(kind, object_id, current)
         rollback = current is None and kind in _failed(request)
         try:
-            self._call(request, "before", cfg.CONF.calico.commit_patience_secs + ANSWER_SECONDS, kind, object_id, original, current, [mark], rollback)
+            answer = self._call(request, "before", cfg.CONF.calico.commit_patience_secs + ANSWER_SECONDS, kind, object_id, original, current, [mark], rollback)
         except (CalicoUnavailable, CalicoRefused):
             if current is not None:
                 _failed(request).append(kind)  # Neutron now deletes what it had created: that must not be refused for the same reason
             raise
+        for said, objects in (("done", _done(request)), ("halfway", _halfway(request))):
+            if isinstance(answer, dict) and answer.get(said) is True:
+                objects.add(object_id)
+            else:
+                objects.discard(object_id)
+        if object_id in _done(request):
+            return
         _marks(request).setdefault(object_id or "", []).append(mark)
 
     def after(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
-        """Announces a change after Neutron's commit. When etcd does not have it yet, raises the API's answer; the daemon keeps a note and retries."""
+        """Announces a change after Neutron's commit. When etcd does not have it yet, raises the API's answer; the daemon keeps a note and retries.
+        Announces nothing when the daemon has said before the commit that there is nothing to do, or that it waits for the second half of a binding."""
+        if object_id in _done(request):
+            _done(request).discard(object_id)
+            return
+        if object_id in _halfway(request) and _is_unbound(current):
+            return
+        _halfway(request).discard(object_id)
         marks = _marks(request).pop(object_id or "", []) or _marks_of_deletion(kind, object_id, current)
         try:
             self._call(request, "after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False)
@@ -74,14 +91,13 @@ class Announcer:
         current: Optional[Row],
         marks: List[str],
         rollback: bool,
-    ) -> None:
+    ) -> Any:
         admin = bool(getattr(request, "is_admin", False))
         change = {"kind": kind, "id": object_id, "original": original, "current": current, "marks": marks, "rollback": rollback, "admin": admin}
         try:
             if method == "before":
-                self._daemon.call(method, change, timeout_seconds, self._within(request), committed=False)
-            else:
-                self._daemon.call(method, change, timeout_seconds)
+                return self._daemon.call(method, change, timeout_seconds, self._within(request), committed=False)
+            return self._daemon.call(method, change, timeout_seconds)
         except wire.DaemonError as error:
             tell = LOG.error if error.code in _NOT_NOW else LOG.info  # a refusal concerns the user alone
             tell("Calico: the announcement %s the commit of %s %s was answered with an error: %s (%s)", method, kind, object_id, error, error.code)
@@ -110,6 +126,26 @@ def _marks(request: Any) -> Dict[str, List[str]]:
         request._calico_marks = {}  # pylint: disable=protected-access
     marks: Dict[str, List[str]] = request._calico_marks
     return marks
+
+
+def _done(request: Any) -> Set[Optional[str]]:
+    """The objects for whose present change nothing has to be announced after the commit."""
+    if not hasattr(request, "_calico_done"):
+        request._calico_done = set()  # pylint: disable=protected-access
+    done: Set[Optional[str]] = request._calico_done
+    return done
+
+
+def _halfway(request: Any) -> Set[Optional[str]]:
+    """The ports of which the first half of a binding was announced. What is announced next is that the second half is committed."""
+    if not hasattr(request, "_calico_halfway"):
+        request._calico_halfway = set()  # pylint: disable=protected-access
+    halfway: Set[Optional[str]] = request._calico_halfway
+    return halfway
+
+
+def _is_unbound(port: Optional[Row]) -> bool:
+    return port is not None and port.get(portbindings.VIF_TYPE) == portbindings.VIF_TYPE_UNBOUND
 
 
 def _failed(request: Any) -> List[str]:

@@ -114,32 +114,32 @@ def _has_dns() -> bool:
 
 @functools.lru_cache(maxsize=None)
 def _statement() -> together.Statement:
-    """The statement that reads ports and everything that belongs to them. It is made once, so that SQLAlchemy compiles it once."""
+    """The statement that reads ports and everything that belongs to them, as far as the daemon uses it. It is made once, so that SQLAlchemy compiles it once."""
     ids = sa.bindparam("ids", expanding=True)
     port, ip, group = models_v2.Port.__table__.c, models_v2.IPAllocation.__table__.c, sg_models.SecurityGroupPortBinding.__table__.c
     networks = sa.select(port.network_id).where(port.id.in_(ids))
     subnets = sa.select(ip.subnet_id).where(ip.port_id.in_(ids))
     groups = sa.select(group.security_group_id).where(group.port_id.in_(ids))
 
-    def part(name: str, model: Any, column: str, values: Any, *order: str) -> together.Part:
-        return together.Part(name, model.__table__, model.__table__.c[column].in_(values), order or (column,))
+    def part(name: str, model: Any, column: str, values: Any, columns: str, *order: str) -> together.Part:
+        return together.Part(name, model.__table__, [column, *columns.split()], model.__table__.c[column].in_(values), order or (column,))
 
     return together.Statement(
         [
-            part("ports", models_v2.Port, "id", ids),
-            part("ips", models_v2.IPAllocation, "port_id", ids, "ip_address", "subnet_id"),
-            part("bindings", ml2_models.PortBinding, "port_id", ids, "host"),
-            part("groups", sg_models.SecurityGroupPortBinding, "port_id", ids, "security_group_id"),
-            part("pairs", pair_models.AllowedAddressPair, "port_id", ids, "ip_address", "mac_address"),
-            part("security", psec_models.PortSecurityBinding, "port_id", ids),
-            part("options", dhcp_models.ExtraDhcpOpt, "port_id", ids, "ip_version", "opt_name"),
-            part("dns", dns_models.PortDNS, "port_id", ids),
-            part("policies", qos_models.QosPortPolicyBinding, "port_id", ids),
-            part("floating_ips", l3_models.FloatingIP, "fixed_port_id", ids, "id"),
-            part("networks", models_v2.Network, "id", networks),
-            part("network_policies", qos_models.QosNetworkPolicyBinding, "network_id", networks),
-            part("subnets", models_v2.Subnet, "id", subnets),
-            part("named_groups", sg_models.SecurityGroup, "id", groups),
+            part("ports", models_v2.Port, "id", ids, "network_id project_id mac_address admin_state_up status device_id device_owner"),
+            part("ips", models_v2.IPAllocation, "port_id", ids, "ip_address subnet_id", "ip_address", "subnet_id"),
+            part("bindings", ml2_models.PortBinding, "port_id", ids, "host status vif_type profile", "host"),
+            part("groups", sg_models.SecurityGroupPortBinding, "port_id", ids, "security_group_id", "security_group_id"),
+            part("pairs", pair_models.AllowedAddressPair, "port_id", ids, "ip_address mac_address", "ip_address", "mac_address"),
+            part("security", psec_models.PortSecurityBinding, "port_id", ids, "port_security_enabled"),
+            part("options", dhcp_models.ExtraDhcpOpt, "port_id", ids, "ip_version opt_name opt_value", "ip_version", "opt_name"),
+            part("dns", dns_models.PortDNS, "port_id", ids, "dns_name current_dns_domain"),
+            part("policies", qos_models.QosPortPolicyBinding, "port_id", ids, "policy_id"),
+            part("floating_ips", l3_models.FloatingIP, "fixed_port_id", ids, "id status fixed_ip_address floating_ip_address", "id"),
+            part("networks", models_v2.Network, "id", networks, "name"),
+            part("network_policies", qos_models.QosNetworkPolicyBinding, "network_id", networks, "policy_id"),
+            part("subnets", models_v2.Subnet, "id", subnets, "network_id cidr gateway_ip enable_dhcp ipv6_ra_mode ipv6_address_mode"),
+            part("named_groups", sg_models.SecurityGroup, "id", groups, "name stateful"),
         ]
     )
 

@@ -16,6 +16,8 @@ class Part(NamedTuple):
 
     name: str
     table: Any
+    #: The columns that are read. Each costs the database and this process time, even where few rows have it.
+    columns: Sequence[str]
     #: Which of its rows are read.
     condition: Any
     #: The columns by which the rows are sorted.
@@ -23,12 +25,12 @@ class Part(NamedTuple):
 
 
 class Statement:
-    """Reads whole rows of several tables. Their values are read as texts, because a UNION's tables must have columns of the same types."""
+    """Reads rows of several tables. Their values are read as texts, because a UNION's tables must have columns of the same types."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        width = max(len(part.table.c) for part in parts)
+        width = max(len(part.columns) for part in parts)
         self._parts = parts
-        self._columns = [[(column.name, _parser(column)) for column in part.table.c] for part in parts]
+        self._columns = [[(name, _parser(part.table.c[name])) for name in part.columns] for part in parts]
         self._union = sa.union_all(*(_select(number, part, width) for number, part in enumerate(parts)))
 
     def read(self, tuples: Callable[[Any, Mapping[str, Any]], Sequence[Tuple[Any, ...]]], parameters: Mapping[str, Any]) -> Dict[str, List[Row]]:
@@ -41,7 +43,7 @@ class Statement:
 
 def _select(number: int, part: Part, width: int) -> Any:
     """The part's number and the texts of its columns, filled up with NULL to this number of columns."""
-    texts = [sa.cast(column, sa.Text()) for column in part.table.c]
+    texts = [sa.cast(part.table.c[name], sa.Text()) for name in part.columns]
     texts += [sa.cast(sa.null(), sa.Text())] * (width - len(texts))
     labelled = [text.label(f"text_{place}") for place, text in enumerate(texts)]
     return sa.select(sa.literal_column(str(number)).label("part"), *labelled).where(part.condition)

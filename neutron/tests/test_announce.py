@@ -20,12 +20,14 @@ class Recorder:
     def __init__(self) -> None:
         self.said: List[Dict[str, Any]] = []
         self.refuse: Optional[wire.DaemonError] = None
+        self.answer: Any = None
 
     def call(self, method: str, params: Mapping[str, Any], timeout_seconds: float, answer: Optional[wire.Answer] = None, committed: bool = True) -> Any:
         asked = answer and answer("subnets", {})
         self.said.append({"method": method, "seconds": timeout_seconds, "committed": committed, "asked": asked, **params})
         if self.refuse and not params["rollback"]:
             raise self.refuse
+        return self.answer
 
 
 class AnnounceTest(unittest.TestCase):
@@ -45,6 +47,53 @@ class AnnounceTest(unittest.TestCase):
         self.assertEqual(len({mark for said in marks[:3] for mark in said}), 3)
         self.changes.after(self.request, "port", "p", {"id": "p"}, None)
         self.assertEqual(self.daemon.said[-1]["marks"], [])
+
+    def test_nothing_is_announced_after_the_commit_of_a_change_that_concerns_nobody(self) -> None:
+        self.daemon.answer = {"done": True}
+        self.changes.before(self.request, "port", "p", None, {"id": "p"})
+        self.daemon.answer = None
+        self.changes.before(self.request, "port", "other", None, {"id": "other"})
+        self.changes.after(self.request, "port", "p", None, {"id": "p"})
+        self.changes.after(self.request, "port", "other", None, {"id": "other"})
+        self.assertEqual([(said["method"], said["id"]) for said in self.daemon.said], [("before", "p"), ("before", "other"), ("after", "other")])
+        self.changes.after(self.request, "port", "p", {"id": "p"}, None)
+        self.assertEqual(self.daemon.said[-1]["method"], "after")
+
+    def test_only_the_last_answer_before_a_commit_decides_whether_the_change_is_announced_after_it(self) -> None:
+        self.daemon.answer = {"done": True}
+        self.changes.before(self.request, "port", "p", None, {"id": "p"})
+        self.daemon.answer = None
+        self.changes.before(self.request, "port", "p", {"id": "p"}, {"id": "p", "device_id": "vm"})  # Neutron tried again, or changed the port further
+        self.changes.after(self.request, "port", "p", {"id": "p"}, {"id": "p", "device_id": "vm"})
+        self.assertEqual([said["method"] for said in self.daemon.said], ["before", "before", "after"])
+
+    def test_of_a_binding_only_its_beginning_and_its_end_are_announced(self) -> None:
+        free, unbound, bound = ({"id": "p", "binding:vif_type": kind} for kind in ("unbound", "unbound", "tap"))
+        self.daemon.answer = {"halfway": True}
+        self.changes.before(self.request, "port", "p", free, unbound)
+        self.changes.before(self.request, "port", "p", free, unbound)  # Neutron retried its transaction
+        self.changes.after(self.request, "port", "p", free, unbound)
+        self.changes.before(self.request, "port", "p", unbound, bound)
+        self.changes.before(self.request, "port", "other", unbound, bound)
+        self.changes.after(self.request, "port", "p", unbound, bound)
+        self.assertEqual([(said["method"], said["id"]) for said in self.daemon.said], [("before", "p"), ("before", "p"), ("before", "other"), ("after", "p")])
+        self.assertEqual(self.daemon.said[3]["marks"], self.daemon.said[0]["marks"] + self.daemon.said[1]["marks"])
+        self.daemon.answer = None
+        self.changes.before(self.request, "port", "p", unbound, bound)
+        self.changes.after(self.request, "port", "p", bound, unbound)
+        self.assertEqual([said["method"] for said in self.daemon.said[4:]], ["before", "after"])
+
+    def test_a_port_that_is_deleted_or_changed_instead_of_being_bound_is_announced(self) -> None:
+        unbound = {"id": "p", "binding:vif_type": "unbound"}
+        self.daemon.answer = {"halfway": True}
+        self.changes.before(self.request, "port", "p", None, unbound)
+        self.changes.after(self.request, "port", "p", None, unbound)
+        self.daemon.answer = None
+        self.changes.before(self.request, "port", "p", unbound, {**unbound, "device_id": "vm"})
+        self.changes.after(self.request, "port", "p", unbound, {**unbound, "device_id": "vm"})
+        self.changes.before(self.request, "port", "p", unbound, None)
+        self.changes.after(self.request, "port", "p", unbound, None)
+        self.assertEqual([said["method"] for said in self.daemon.said], ["before", "before", "after", "before", "after"])
 
     def test_a_deletion_of_a_floating_ip_is_known_again_although_neutron_announces_it_on_two_contexts(self) -> None:
         self.changes.before(types.SimpleNamespace(), "floatingip", "f", {"id": "f"}, None)

@@ -84,8 +84,9 @@ class RowsTest(unittest.TestCase):
         self.assertEqual([(policy["id"], policy["rules"][0]["type"], policy["rules"][0]["max_kbps"]) for policy in answer["qos_policies"]], [("q", "bandwidth_limit", 1000)])
 
     def test_a_ports_rows_are_read_by_one_statement_and_have_the_types_of_their_columns(self) -> None:
-        self.insert(models_v2.Network, id="n", name="7", mtu=1450, admin_state_up=False)
-        self.port("p", name="1", standard_attr_id=77)
+        self.insert(models_v2.Network, id="n", name="7")
+        self.port("p", admin_state_up=False)
+        self.insert(extra_dhcp_opt.ExtraDhcpOpt, id="o", port_id="p", opt_name="26", opt_value="1400", ip_version=6)
         self.insert(models_v2.Subnet, id="s", network_id="n", ip_version=6, cidr="2001:db8::/64", gateway_ip=None, enable_dhcp=False)
         for ip in ("2001:db8::8", "2001:db8::7"):
             self.insert(models_v2.IPAllocation, port_id="p", ip_address=ip, subnet_id="s", network_id="n")
@@ -96,10 +97,11 @@ class RowsTest(unittest.TestCase):
         answer = rows._rows(self.reader, {**NOTHING, "ports": ["p"]})
         self.assertEqual(len(statements), 1, statements)
         (port,), (network,), (subnet,), (group,) = (answer[kind] for kind in ("ports", "networks", "subnets", "security_groups"))
-        self.assertEqual([port[name] for name in ("name", "admin_state_up", "standard_attr_id", "ip_allocation")], ["1", True, 77, None])
+        self.assertEqual([port[name] for name in ("device_id", "admin_state_up", "dns", "qos_policy_id")], ["vm", False, None, None])
+        self.assertEqual([option[name] for option in port["extra_dhcp_opts"] for name in ("opt_name", "opt_value", "ip_version")], ["26", "1400", 6])
         self.assertEqual([ip["ip_address"] for ip in port["fixed_ips"]], ["2001:db8::7", "2001:db8::8"])
-        self.assertEqual([network[name] for name in ("name", "mtu", "admin_state_up")], ["7", 1450, False])
-        self.assertEqual([subnet[name] for name in ("ip_version", "gateway_ip", "enable_dhcp")], [6, None, False])
+        self.assertEqual(network["name"], "7")
+        self.assertEqual([subnet[name] for name in ("cidr", "gateway_ip", "enable_dhcp")], ["2001:db8::/64", None, False])
         self.assertEqual([group[name] for name in ("name", "stateful")], ["true", False])
 
     def test_a_profile_that_is_not_a_json_object_is_empty_as_in_neutron(self) -> None:

@@ -52,6 +52,7 @@ function setUp() {
     log: silentLog(),
     onJournal: () => {},
     onPort: (port) => looked.push(port),
+    onBound: () => {},
     onFreeFloatingIp: (id) => freed.push(id),
   });
   const row = portRow({ bindings: [bindingRow('h1')], security_groups: [] });
@@ -161,6 +162,7 @@ test('while the journal cannot be written, no commit is allowed', async () => {
     log: silentLog(),
     onJournal: () => {},
     onPort: () => {},
+    onBound: () => {},
     onFreeFloatingIp: () => {},
   });
   await expect(other.before(peer, tell(['m']))).rejects.toMatchObject({
@@ -228,6 +230,7 @@ test('an etcd that does not answer holds a commit up for five seconds, and the n
     log: silentLog(),
     onJournal: () => {},
     onPort: () => {},
+    onBound: () => {},
     onFreeFloatingIp: () => {},
     clock,
   });
@@ -283,6 +286,7 @@ function withParts(parts: Partial<AnnouncementsOptions> = {}, found: Partial<Syn
     clock,
     onJournal: () => calls.push('journal'),
     onPort: (port) => calls.push(`port ${port}`),
+    onBound: (port, slots) => calls.push(`bound ${port} on ${slots.map(({ host }) => host).join()}`),
     onFreeFloatingIp: (id) => calls.push(`free ${id}`),
     ...parts,
   });
@@ -310,6 +314,13 @@ describe('the journal', () => {
     await announced.after(peer, unchanged(['n']));
     announced.gone(peer);
     expect(calls).toEqual([]);
+  });
+
+  test('is not waited for after a commit that changes nothing of a port in etcd, and the answer before the commit says so', async () => {
+    const { announced } = withParts();
+    expect(await announced.before(peer, unchanged([]))).toEqual({ done: true });
+    expect(await announced.before(peer, halfBound([]))).toEqual({ halfway: true });
+    expect(await announced.before(peer, announcement('network', 'n', { name: 'a' }, { name: 'a' }))).toBeUndefined();
   });
 
   test('forgets what a commit has left as it was', async () => {
@@ -496,6 +507,26 @@ test('a floating IP has its ports looked at, and is told of where it belongs to 
   expect(await told('f', { port_id: 'p1' }, { port_id: 'p2' })).toEqual(['port p1', 'port p2']);
   expect(await told('f', { port_id: 'p1' }, null)).toEqual(['port p1']);
   expect(await told(null, { port_id: 'p1' }, { port_id: null })).toEqual(['port p1']);
+});
+
+test('the state of a port that was DOWN and is bound is looked at only where it may have a report; that of a port that was ACTIVE, in any case', async () => {
+  const { announced, calls } = withParts();
+  const port = (status: string, vifType?: string, more: Partial<typeof boundPort> = {}) =>
+    apiPort({ ...boundPort, status, bindings: [bindingRow('h1', vifType)], ...more });
+  const told = async (...states: readonly ReturnType<typeof apiPort>[]): Promise<string[]> => {
+    for (const [index, current] of states.entries()) {
+      if (index === 0) continue;
+      await announced.before(peer, announcement('port', 'p', states[index - 1]!, current));
+      await announced.after(peer, announcement('port', 'p', states[index - 1]!, current));
+    }
+    return calls.splice(0).filter((call) => /^(?:port|bound)/.test(call));
+  };
+  const free = (status: string) => port(status, 'unbound', { bindings: [] });
+  expect(await told(free('DOWN'), port('DOWN', 'unbound'), port('DOWN'))).toEqual(['bound p on h1']);
+  expect(await told(null, port('DOWN', 'unbound'), port('DOWN'))).toEqual(['bound p on h1']);
+  expect(await told(port('ACTIVE'), port('DOWN', 'unbound'), port('DOWN'))).toEqual(['port p']);
+  expect(await told(free('DOWN'), port('DOWN', 'unbound'), port('ACTIVE'))).toEqual(['port p']);
+  expect(await told(port('DOWN', 'unbound'), port('DOWN'))).toEqual(['port p']); // its first half was not announced here
 });
 
 test('the state of a port is looked at behind a change of its binding, status or addresses, and behind no other', async () => {

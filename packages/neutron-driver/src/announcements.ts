@@ -7,9 +7,11 @@ import type { AddressChecks } from './addressing/check.ts';
 import type { RowsSource } from './rows.ts';
 import type { StatelessGroups } from './stateless-groups.ts';
 import { type Announcement, bindingHalf, derive, floatingIpPorts, parseAnnouncement } from './sync/announcement.ts';
+import type { Change } from './sync/change.ts';
 import type { Journal } from './sync/journal.ts';
 import type { Keys } from './sync/plan.ts';
 import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
+import type { Slot } from './translate/endpoint.ts';
 import { type Peer, Refusal, WireError } from './wire/peer.ts';
 
 /** The parts that answering announcements needs. */
@@ -31,6 +33,8 @@ export type AnnouncementsOptions = {
   readonly onJournal: () => void;
   /** Called when a port's status may have changed without a report of Felix: it was bound, unbound or bound again, and Neutron itself has set it to DOWN, or its addresses or floating IPs changed. */
   readonly onPort: (port: string) => void;
+  /** Called instead when a port that was DOWN was bound: its status is another one only if it has a report already. */
+  readonly onBound: (port: string, slots: readonly Slot[]) => void;
   /** Called when a floating IP was disassociated. */
   readonly onFreeFloatingIp: (id: string) => void;
 };
@@ -52,6 +56,12 @@ const halfwayMs = 10_000;
 /** How long the answer that etcd gave before the first half of a binding holds for the second half. */
 const halvesApartMs = 1_000;
 
+/** The answer to a `before`: `done` when nothing has to be announced after the commit; `halfway` when nothing has to be announced before the second half of a binding is committed. */
+type Answer = { readonly done: true } | { readonly halfway: true } | undefined;
+
+/** The first half of a binding: when etcd answered for it, whether the port was DOWN before it, and whether the second half has been announced. */
+type Half = { readonly answeredMs: number; readonly wasDown: boolean; isFollowed: boolean };
+
 /** The daemon's answers to announcements, for all connections. `before` and `after` throw Refusal, whose message Neutron shows to the API's user. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: the two halves of an announcement share its marks and what is known of etcd
 export function createAnnouncements(options: AnnouncementsOptions) {
@@ -60,8 +70,8 @@ export function createAnnouncements(options: AnnouncementsOptions) {
   const marks = new Map<string, Peer>();
   let probe: Promise<void> | undefined;
   let answering = true;
-  /** When etcd answered before the first half of a binding, by port. */
-  const halves = new Map<string, number>();
+  /** The bindings whose first half was announced, by port. */
+  const halves = new Map<string, Half>();
 
   /** Makes etcd carry out a write that changes nothing. All calls during it share it. */
   function etcdAnswers(): Promise<void> {
@@ -77,8 +87,11 @@ export function createAnnouncements(options: AnnouncementsOptions) {
    */
   function isAnswered(announcement: Announcement): boolean {
     const oldestMs = clock.steadyMs() - halvesApartMs;
-    for (const [port, answeredMs] of halves) if (answeredMs < oldestMs) halves.delete(port);
-    return bindingHalf(announcement) === 'second' && halves.delete(announcement.id ?? '');
+    for (const [port, { answeredMs }] of halves) if (answeredMs < oldestMs) halves.delete(port);
+    const half = bindingHalf(announcement) === 'second' ? halves.get(announcement.id ?? '') : undefined;
+    const isAnswered = half?.isFollowed === false;
+    if (half) half.isFollowed = true;
+    return isAnswered;
   }
 
   async function ask(): Promise<void> {
@@ -93,18 +106,20 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     }
   }
 
-  async function before(peer: Peer, announcement: Announcement): Promise<void> {
+  async function before(peer: Peer, announcement: Announcement): Promise<Answer> {
     const { changes, refusal } = derive(announcement, 'before');
     const refused = refusal ?? options.stateless.refusal(announcement);
     if (refused !== undefined && !announcement.rollback) throw new Refusal('REFUSED', refused);
     if (!announcement.rollback) {
       if (checks.asks(announcement) || (changes.length > 0 && !isAnswered(announcement))) {
         await etcdAnswers().catch(refuseWithoutEtcd);
-        if (bindingHalf(announcement) === 'first') halves.set(announcement.id ?? '', clock.steadyMs());
+        if (bindingHalf(announcement) === 'first')
+          halves.set(announcement.id ?? '', { answeredMs: clock.steadyMs(), wasDown: wasDown(announcement), isFollowed: false });
       }
       await checks.before(announcement, options.sourceOf(peer)).catch(refuseWithoutEtcd);
     }
-    if (changes.length === 0) return;
+    // A port is announced after the commit with the same fields.
+    if (changes.length === 0) return announcement.kind === 'port' ? { done: true } : undefined;
     try {
       journal.before(changes, announcement.marks);
     } catch (error) {
@@ -116,6 +131,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     }
     for (const mark of announcement.marks) marks.set(mark, peer);
     options.onJournal();
+    return bindingHalf(announcement) === 'first' ? { halfway: true } : undefined;
   }
 
   async function after(peer: Peer, announcement: Announcement): Promise<void> {
@@ -150,7 +166,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
       succeeded(result);
       journal.add(result.followUps);
       journal.done(direct, result.wrote, result.unnamed);
-      if (mayHaveOtherStatus(announcement)) options.onPort(announcement.id ?? '');
+      if (mayHaveOtherStatus(announcement)) statusMayDiffer(announcement, changes);
       if (announcement.kind === 'floatingip') floatingIpChanged(announcement);
     } catch (error) {
       journal.failed(direct);
@@ -164,6 +180,15 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     }
   }
 
+  function statusMayDiffer(announcement: Announcement, [change]: readonly Change[]): void {
+    const id = announcement.id ?? '';
+    // A port that was DOWN all the time has floating IPs that are DOWN.
+    const isNews = bindingHalf(announcement) === 'second' && halves.get(id)?.wasDown === true && wasDown(announcement);
+    if (isNews && change?.kind === 'port' && change.slots.length === 1 && announcement.current?.['status'] === 'DOWN') options.onBound(id, change.slots);
+    else options.onPort(id);
+    halves.delete(id);
+  }
+
   function floatingIpChanged({ id, original, current }: Announcement): void {
     for (const port of floatingIpPorts(original, current)) options.onPort(port);
     if (id !== null && current && floatingIpPorts(current, null).length === 0) options.onFreeFloatingIp(id);
@@ -175,7 +200,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
 
   return {
     succeeded,
-    before: (peer: Peer, params: unknown): Promise<void> => before(peer, parseAnnouncement(params)),
+    before: (peer: Peer, params: unknown): Promise<Answer> => before(peer, parseAnnouncement(params)),
     after: (peer: Peer, params: unknown): Promise<void> => after(peer, parseAnnouncement(params)),
     /** Called when a connection is lost: what was announced on it may or may not have been committed. */
     gone(peer: Peer): void {
@@ -201,6 +226,9 @@ function refusalFor(error: unknown): Refusal {
   if (error instanceof WireError) return new Refusal('INTERNAL', `Neutron's rows could not be read (${error.message}); ${noted}`, { cause: error });
   return new Refusal('INTERNAL', `${(error as Error).message}; ${noted}`, { cause: error });
 }
+
+/** Whether the port was DOWN before this change, or did not exist. */
+const wasDown = ({ original }: Announcement): boolean => original === null || original['status'] === 'DOWN';
 
 /** Whether a port's binding changed, its status without a report of Felix, or addresses on which the status of its floating IPs depends. */
 function mayHaveOtherStatus({ kind, original, current }: Announcement): boolean {

@@ -19,6 +19,7 @@ import { createAddressChecks } from './addressing/check.ts';
 import { createAnnouncements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
 import { createComparison } from './comparison.ts';
+import { GivingWay } from './giving-way.ts';
 import { watchHistory } from './history.ts';
 import { driverMetrics } from './metrics.ts';
 import type { Options } from './option-table.ts';
@@ -73,14 +74,14 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   const background = createBackgroundSources(rowsTimeoutMs, rowsPatienceMs, clock);
   const { source } = background;
   const { settings, infrastructure, sync, resync } = createComparison({ options, etcd, source, log, clock });
-  const policy = options.addresses;
   const stateless = createStatelessGroups();
+  const givingWay = new GivingWay(clock);
   const announced = createAnnouncements({
     etcd,
     keys: settings.keys,
     sync,
     journal,
-    checks: createAddressChecks({ policy, infrastructure, log }),
+    checks: createAddressChecks({ policy: options.addresses, infrastructure, log }),
     stateless,
     sourceOf: (peer) => sourceOf(peer, rowsTimeoutMs),
     etcdTimeoutMs: options.etcdTimeoutMs,
@@ -88,6 +89,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
     log,
     onJournal: () => loop.wake(),
     onPort: (port) => ports.look(port),
+    onBound: (port, slots) => ports.bound(port, slots),
     onFreeFloatingIp: (id) => ports.freed(id),
     clock,
   });
@@ -95,7 +97,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   const upkeep = startUpkeep({
     etcd,
     startupResync: options.startupResync || journal.unreadable > 0,
-    resync: { ...resync, ...afterResync(journal, () => loop.wake(), log) },
+    resync: { ...resync, givingWay, ...afterResync(journal, () => loop.wake(), log) },
     log,
     clock,
   });
@@ -114,7 +116,10 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
       );
     loop.wake();
   };
-  const server = await listen(options.socketPath, peerEvents({ announced, background, upkeep, onRows, onRowsLost: (pid) => rowsProcess.lost(pid), log }));
+  const server = await listen(
+    options.socketPath,
+    peerEvents({ announced, givingWay, background, upkeep, onRows, onRowsLost: (pid) => rowsProcess.lost(pid), log }),
+  );
   const elected = startElected({
     ...{ etcd, ports, agents, log, clock },
     region: options.region,
@@ -200,6 +205,7 @@ function afterResync(journal: Journal, wake: () => void, log: Logger): Pick<Resy
 
 type Callees = {
   readonly announced: ReturnType<typeof createAnnouncements>;
+  readonly givingWay: GivingWay;
   readonly background: Pick<ReturnType<typeof createBackgroundSources>, 'add' | 'remove'>;
   readonly upkeep: Pick<ReturnType<typeof startUpkeep>, 'resync'>;
   /** Called when a rows process has connected. */
@@ -220,7 +226,7 @@ function runResync(peer: Peer, params: unknown, upkeep: Callees['upkeep']): Prom
 }
 
 /** The calls that Neutron's processes and operators' tools can make. */
-function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: Callees): PeerEvents {
+function peerEvents({ announced, givingWay, background, upkeep, onRows, onRowsLost, log }: Callees): PeerEvents {
   return {
     onReady: (peer) => {
       log.debug({ pid: peer.pid, role: peer.role }, 'a process connected to the socket');
@@ -232,8 +238,10 @@ function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: 
     onCall: async (peer, method, params) => {
       switch (method) {
         case 'before':
+          givingWay.announced();
           return announced.before(peer, params);
         case 'after':
+          givingWay.announced();
           return announced.after(peer, params);
         case 'resync':
           return runResync(peer, params, upkeep);

@@ -38,10 +38,13 @@ function setUp() {
     keystone: Promise<unknown>;
     lone: Promise<unknown>;
     revisions: boolean;
+    /** What the next step of a resync waits for. */
+    turn: () => Promise<void>;
   } = {
     keystone: Promise.resolve(),
     lone: Promise.resolve(),
     revisions: true,
+    turn: async () => {},
   };
   /** The time of the clock that durations are measured with. */
   const time = { steadyMs: 5 };
@@ -102,6 +105,7 @@ function setUp() {
         onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
         onFailed: ({ id }) => failed.push(id),
         onWarning: () => {},
+        givingWay: { turns: () => () => state.turn() },
         clock: { steadyMs: () => time.steadyMs, nowMs: Date.now },
       },
       scope,
@@ -117,6 +121,20 @@ function setUp() {
   };
   return { etcd, contents, db, run, fill, state, time, wrote, failed, inDepth, rightPorts };
 }
+test('a resync waits for its turn before it reads a page, and before it reads stamps or ports', async () => {
+  const { run, fill, state } = setUp();
+  fill();
+  const steps: string[] = [];
+  state.turn = async () => void steps.push('turn');
+  state.beforePage = (kind) => steps.push(kind);
+  state.beforeRows = (ports) => ports.length > 0 && steps.push('rows');
+  await run();
+  const read = steps.filter((step) => step !== 'turn' && step !== 'rows');
+  expect(read.length).toBeGreaterThan(10);
+  for (const [index, step] of steps.entries()) if (read.includes(step)) expect(steps[index - 1]).toBe('turn');
+  expect(steps[steps.indexOf('rows') - 1]).toBe('turn');
+});
+
 test('what is there and would be refused is listed, and stands in the way of nothing', async () => {
   const { db, run, fill } = setUp();
   fill();

@@ -5,6 +5,7 @@ import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { type LeftOut, wouldBeRefused } from './addressing/audit.ts';
 import type { AddressRules } from './addressing/rules.ts';
 import { ensureClusterRecords } from './cluster.ts';
+import type { GivingWay, Turn } from './giving-way.ts';
 import { type Held, readHeld } from './held.ts';
 import type { ProjectLookup } from './projects.ts';
 import { type ComparedKind, comparedKinds, everything, idsOf, type ResyncScope } from './resync-scope.ts';
@@ -64,6 +65,8 @@ export type ResyncOptions = {
   readonly onWrote: (changes: readonly Change[]) => void;
   readonly onWarning: (object: string, what: string) => void;
   readonly addresses: () => Promise<AddressRules>;
+  /** Lets users' calls go first; undefined where nobody announces changes. */
+  readonly givingWay?: Pick<GivingWay, 'turns'>;
   readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
@@ -175,8 +178,9 @@ async function runPhase(kind: ComparedKind, options: Pass, phase: Phase): Promis
   const held = await timed(phase, 'etcd_read_ms', clock, () => readHeld(kind, etcd, settings, right?.warm));
   phase.etcd_items = held.items;
   const states = new Map<string, string>();
-  if (right) await timed(phase, 'neutron_read_ms', clock, () => passOver(right, held, states, options, phase));
-  const batches = only || kind === 'ports' ? namedBatches(kind, only ?? [...states.keys()], source) : pages(kind, source);
+  const turn = options.givingWay?.turns() ?? (async () => {});
+  if (right) await timed(phase, 'neutron_read_ms', clock, () => passOver(right, held, states, turn, options, phase));
+  const batches = only || kind === 'ports' ? namedBatches(kind, only ?? [...states.keys()], source, turn) : pages(kind, source, turn);
   for (;;) {
     const { value, done } = await timed(phase, 'neutron_read_ms', clock, () => batches.next());
     if (done) break;
@@ -217,8 +221,9 @@ async function beginPass({ etcd, source, projects, addresses, rightPorts }: Pass
 }
 
 /** Passes over the ports that are known to be right. `states` gets the state of each of the others. */
-async function passOver(right: RightPortsPass, held: Held, states: Map<string, string>, { source, progress }: Pass, phase: Phase): Promise<void> {
+async function passOver(right: RightPortsPass, held: Held, states: Map<string, string>, turn: Turn, { source, progress }: Pass, phase: Phase): Promise<void> {
   for (let after = ''; ; ) {
+    await turn();
     const stamps = await source.portStamps(after, stampsSize);
     const last = stamps.at(-1);
     if (!last) return;
@@ -240,22 +245,25 @@ async function passOver(right: RightPortsPass, held: Held, states: Map<string, s
 type Batch = { readonly ids: readonly string[]; readonly rows: Rows };
 
 /** Reads all of Neutron's objects of a kind, in pages. The next page is read while one is compared. Rows may be slightly old, because differing objects are read again before a write. */
-async function* pages(kind: PagedKind, source: Background): AsyncGenerator<Batch, undefined> {
-  for (let reading = source.page(kind, '', pageSize); ; ) {
+async function* pages(kind: PagedKind, source: Background, turn: Turn): AsyncGenerator<Batch, undefined> {
+  const read = (after: string): Promise<Batch> => turn().then(() => source.page(kind, after, pageSize));
+  for (let reading = read(''); ; ) {
     const page = await reading;
     const last = page.ids.at(-1);
     if (last === undefined) return;
-    reading = source.page(kind, last, pageSize);
+    reading = read(last);
     reading.catch(() => {}); // the error is thrown when the page is needed
     yield page;
   }
 }
 
 /** Reads the objects with these ids, in batches, and the next one while one is compared. Objects that Neutron does not have any more are removed from etcd. */
-async function* namedBatches(kind: ComparedKind, ids: readonly string[], source: Background): AsyncGenerator<Batch, undefined> {
+async function* namedBatches(kind: ComparedKind, ids: readonly string[], source: Background, turn: Turn): AsyncGenerator<Batch, undefined> {
   const read = async (start: number): Promise<Batch> => {
     const some = ids.slice(start, start + pageSize);
-    return { ids: some, rows: some.length === 0 ? noRows : await source.rows({ ...noRowsQuestion, [kind]: some }) };
+    if (some.length === 0) return { ids: some, rows: noRows };
+    await turn();
+    return { ids: some, rows: await source.rows({ ...noRowsQuestion, [kind]: some }) };
   };
   for (let start = 0, reading = read(0); start < ids.length; start += pageSize) {
     const batch = await reading;

@@ -33,7 +33,7 @@ function setUp() {
       etcd,
       region: undefined,
       candidate: name,
-      ports: { look: (port) => looked.push(port), vanished: () => {}, freed: () => {}, close: async () => {} },
+      ports: { look: (port) => looked.push(port), bound: () => {}, vanished: () => {}, freed: () => {}, close: async () => {} },
       agents: { reported: () => {}, close: async () => {} },
       compactionPeriodMinutes: 60,
       compactionMinRevisions: 10,

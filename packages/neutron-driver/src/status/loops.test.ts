@@ -103,6 +103,46 @@ test('reports become states; a snapshot, a takeover and a report that says the s
   await Promise.all([ports.close(), agents.close()]);
 });
 
+test('of ports that were just bound, only those with a report are compared', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, set } = neutron();
+  const read: (readonly string[])[] = [];
+  const counting: Background = {
+    ...source,
+    rows: (question) => {
+      read.push(question.ports);
+      return source.rows(question);
+    },
+  };
+  for (const id of ['new', 'returned', 'last']) db.tables.ports.set(id, portRow({ id, bindings: [bindingRow('h1')] }));
+  await etcd.transact([], [{ put: statusKey('h1', 'returned'), value: report('up') }]);
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: counting, threads: 2, log });
+  const slots = [{ host: 'h1', device: deviceId }];
+  ports.bound('new', slots);
+  ports.bound('returned', slots);
+  await eventually(() => expect(set).toEqual([{ port: 'returned', host: 'h1', status: 'ACTIVE' }]));
+  ports.vanished('last', statusKey('h1', 'last'), 7);
+  ports.bound('last', slots);
+  await eventually(() => expect(read.flat()).toContain('last'));
+  expect(read.flat()).not.toContain('new');
+  await ports.close();
+});
+
+test('ports that were just bound are compared when etcd is back', async () => {
+  const { etcd, setDown } = fakeEtcd();
+  const { db, source, set } = neutron();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1')] }));
+  await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('up') }]);
+  setDown(true);
+  const { log, entries } = recordingLog();
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
+  ports.bound('p1', [{ host: 'h1', device: deviceId }]);
+  await eventually(() => expect(entries).toHaveLength(1));
+  setDown(false);
+  await eventually(() => expect(set).toEqual([{ port: 'p1', host: 'h1', status: 'ACTIVE' }]));
+  await ports.close();
+});
+
 test('a state that could not be written is written later', async () => {
   const { etcd } = fakeEtcd();
   const { db, source, set, state } = neutron();
@@ -315,7 +355,7 @@ test('new agents are reported at once, all in one write; the others wait for the
 
 test('an etcd that was restored or replaced while its reports were followed is told of; one that was only away is not', async () => {
   const { etcd, setDown, replace } = fakeEtcd();
-  const nobody = { look: () => {}, vanished: () => {}, freed: () => {}, close: async () => {} };
+  const nobody = { look: () => {}, bound: () => {}, vanished: () => {}, freed: () => {}, close: async () => {} };
   const anew = vi.fn();
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
   const reported = vi.fn();

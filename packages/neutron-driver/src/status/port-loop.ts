@@ -1,12 +1,13 @@
 // Brings the states of ports from etcd into Neutron: for each port that may have changed, compares its row with the reports of Felix, and writes the difference.
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
-import { decodeEndpointStatus, endpointStatusKey } from '@calico-openstack/datamodel';
+import { decodeEndpointStatus } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { noRowsQuestion, type PortRow, type Rows } from '../rows.ts';
 import type { Background, FloatingIpUpdate } from '../sources.ts';
 import type { Keys } from '../sync/plan.ts';
 import { readKeys } from '../sync/sync.ts';
 import type { Slot } from '../translate/endpoint.ts';
+import { BoundPorts, statusKey } from './bound-ports.ts';
 import { floatingIpUpdates, portStatusUpdate, type Reported, silentDestination, statusSlots, upAtDestination } from './ports.ts';
 import { Unreported } from './unreported.ts';
 import { type Vanished, type Vanishing, Vanishings, vanishingOf } from './vanishings.ts';
@@ -16,6 +17,8 @@ import { WaitingPorts } from './waiting-ports.ts';
 export type PortStatusLoop = {
   /** Schedules a comparison of the port, because its row or its reports may have changed. */
   look(port: string): void;
+  /** Schedules a comparison of a port that was just bound, if it has a report at one of these places: it may have been there before. Most ports have none, and their rows need not be read. */
+  bound(port: string, slots: readonly Slot[]): void;
   /** Records that a floating IP belongs to no port any more. */
   freed(floatingIp: string): void;
   /** Records that a report of a port has vanished, with the revision of that report; undefined when the report exists again. */
@@ -42,6 +45,7 @@ const freshMs = 10_000;
 export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop {
   const { etcd, keys, source, threads, log, clock = systemClock, unreported = new Unreported(log, clock) } = options;
   const waiting = new WaitingPorts();
+  const bound = new BoundPorts(etcd, keys);
   const freed = new Set<string>();
   const vanishings = new Vanishings();
   /** The ports that were reported to Nova as up at their destination, with that host. */
@@ -94,6 +98,7 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
   const loop: Loop = startLoop({
     run: async () => {
       for (const port of unreported.due()) waiting.add(port);
+      for (const [port, isReported] of await bound.take()) if (isReported || vanishings.of(port).size > 0) waiting.add(port);
       while (waiting.size > 0) {
         const some = waiting.take();
         try {
@@ -120,6 +125,10 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
   return {
     look(port) {
       waiting.add(port);
+      loop.wake();
+    },
+    bound(port, slots) {
+      bound.add(port, slots);
       loop.wake();
     },
     freed(floatingIp) {
@@ -158,11 +167,9 @@ type Reports = Reported & { readonly rightlyVanished: Vanished };
 
 /** Reads the reports of ports. @param vanished the reports that had vanished before, by port */
 async function readReports(etcd: Etcd, keys: Keys, rows: readonly PortRow[], vanished: ReadonlyMap<string, Vanished>): Promise<ReadonlyMap<string, Reports>> {
-  const statusKey = (port: string, { host, device }: Slot): string =>
-    endpointStatusKey(keys.region, { host, orchestrator: 'openstack', workload: `${keys.namespace}/${device}`, endpoint: port });
   const asked = rows.flatMap((row) =>
     statusSlots(row).flatMap((slot) => {
-      const key = statusKey(row.id, slot);
+      const key = statusKey(keys, slot, row.id);
       return vanished.get(row.id)?.has(key) ? [key, keys.endpoint(slot, row.id)] : [key];
     }),
   );
@@ -170,18 +177,18 @@ async function readReports(etcd: Etcd, keys: Keys, rows: readonly PortRow[], van
   return new Map(
     rows.map((row) => {
       const ofPort = vanished.get(row.id) ?? new Map<string, number>();
-      const endpointKeys = new Map(statusSlots(row).map((slot) => [statusKey(row.id, slot), keys.endpoint(slot, row.id)]));
+      const endpointKeys = new Map(statusSlots(row).map((slot) => [statusKey(keys, slot, row.id), keys.endpoint(slot, row.id)]));
       const judge = (key: string, reportedAt: number): Vanishing => vanishingOf(found.get(endpointKeys.get(key) ?? ''), reportedAt);
       return [
         row.id,
         {
           at(slot) {
-            const entry = found.get(statusKey(row.id, slot));
+            const entry = found.get(statusKey(keys, slot, row.id));
             const status = entry && decodeEndpointStatus(entry.value);
             return status?.ok ? status.value : undefined;
           },
           vanished(slot) {
-            const key = statusKey(row.id, slot);
+            const key = statusKey(keys, slot, row.id);
             const reportedAt = ofPort.get(key);
             return reportedAt === undefined ? undefined : judge(key, reportedAt);
           },

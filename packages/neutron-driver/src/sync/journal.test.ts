@@ -60,6 +60,27 @@ test('what was written is looked at once more, and then forgotten; what took no 
   expect(journal.restMs).toBeUndefined();
 });
 
+test('what was written within a second is looked at once more at one time, after half a second at least and one and a half at most', () => {
+  const journal = open();
+  for (const [atMs, id] of [
+    [10_000, 'a'],
+    [10_500, 'b'],
+    [10_501, 'c'],
+    [11_499, 'd'],
+  ] as const) {
+    nowMs = atMs;
+    journal.done(journal.after([port(id, 'h1')], []), [port(id)]);
+  }
+  nowMs = 10_999;
+  expect(journal.take(10)).toEqual([]);
+  nowMs = 11_000;
+  expect(ids(journal.take(10))).toEqual(['a', 'b']);
+  nowMs = 11_999;
+  expect(journal.take(10)).toEqual([]);
+  nowMs = 12_000;
+  expect(ids(journal.take(10))).toEqual(['c', 'd']);
+});
+
 test('a change that comes while its object is looked at is looked at after that', () => {
   nowMs = 0;
   const journal = open();

@@ -56,12 +56,15 @@ export type JournalOptions = {
   readonly nowMs?: () => number;
   /** How long to wait for the commit of an announced change. It must be longer than Neutron's transactions take. The default is 60000. */
   readonly announcedMs?: number;
-  /** How long after a write a change is checked once more. The default is 1000. */
+  /** How long after a write a change is checked once more: this time on average, at most half of it sooner or later. The default is 1000. */
   readonly checkMs?: number;
   /** Called once when the file cannot be written, until it can be again. */
   readonly onUnwritable?: (error: unknown) => void;
   readonly onRecovered?: () => void;
 };
+
+/** When to check what was written now. Checks meet at whole multiples of `checkMs`, so that the rows of many objects are read at once. */
+const nextCheckMs = (nowMs: number, checkMs: number): number => (checkMs === 0 ? nowMs : Math.ceil((nowMs + checkMs / 2) / checkMs) * checkMs);
 
 const firstRetryMs = 500;
 const maxRetryMs = 30_000;
@@ -155,7 +158,7 @@ export function openJournal({
       const [written, later] = [wrote, lacking].map((changes) => new Set(changes.map(changeKey))) as [Set<string>, Set<string>];
       back(looks, (entry, one) => {
         entry.failures = 0;
-        if (written.has(changeKey(one.change))) soonest(entry, nowMs() + checkMs);
+        if (written.has(changeKey(one.change))) soonest(entry, nextCheckMs(nowMs(), checkMs));
         else if (entry.generation !== one.generation && entry.marks.size === 0) soonest(entry, nowMs());
         else if (later.has(changeKey(one.change))) soonest(entry, nowMs() + lackingMs);
       });

@@ -114,7 +114,7 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
 const count = (unit: Unit, kind: 'put' | 'delete'): number => unit.operations.filter((operation) => kind in operation).length;
 
 /** Reads keys in as few transactions as etcd allows. A key that does not exist has the value undefined. */
-export async function readKeys(etcd: Etcd, keys: readonly string[]): Promise<Map<string, KeyValue | undefined>> {
+export async function readKeys(etcd: Pick<Etcd, 'transact'>, keys: readonly string[]): Promise<Map<string, KeyValue | undefined>> {
   const found = new Map<string, KeyValue | undefined>();
   for (let start = 0; start < keys.length; start += maxOperations) {
     const some = keys.slice(start, start + maxOperations);
