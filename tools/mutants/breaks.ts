@@ -47,7 +47,7 @@ export const breaks: readonly Break[] = [
   {
     what: 'the second look comes at once, when writers with older rows may still write',
     file: 'packages/neutron-driver/src/sync/journal.ts',
-    from: 'soonest(entry, nowMs() + checkMs);',
+    from: 'soonest(entry, nextCheckMs(nowMs(), checkMs));',
     to: 'soonest(entry, nowMs());',
   },
   {
