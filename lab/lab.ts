@@ -18,6 +18,7 @@ import { driverService, type MechanismDriver, type Neutron, type NeutronOptions,
 import { writeOperatorResources } from './services/operator.ts';
 import { type Tables, tables } from './services/tables.ts';
 import { layGround } from './topology.ts';
+import { tailOf } from './wait.ts';
 
 /** A lab, its services and its clients. */
 export interface Lab {
@@ -272,6 +273,7 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
   };
   await allDone([datastore, compute(), openStackServices()], abort);
   if (!lab.without.has('neutron-driver') && listedAgents(lab).length > 0) await step('the agents of each host, alive in Neutron', () => agentsAlive(lab));
+  agentsRun(lab);
   await lab.nova?.start(openstack, { step, together: (works) => allDone(works, abort) });
 }
 
@@ -330,7 +332,13 @@ async function agentsAlive(lab: Lab): Promise<void> {
     const alive = new Set((await lab.openstack.list('agent')).flatMap((agent) => (agent.alive ? [`${agent.binary} on ${agent.host}`] : [])));
     return wanted.every((each) => alive.has(each)) || undefined;
   };
-  await lab.processes.until('each host in the list of living agents', look, { timeoutMs: 300_000, intervalMs: 200 });
+  await lab.processes.until('each host in the list of living agents', look, { timeoutMs: 300_000, intervalMs: 200, hopeful: () => agentsRun(lab) });
+}
+
+/** Throws ENDED_EARLY when an agent has ended. Some take a moment to find that they cannot run here. */
+function agentsRun({ hosts }: Lab): void {
+  for (const service of hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent]))
+    if (service !== undefined && service.pid() === undefined) throw new LabError('ENDED_EARLY', `${service.name} has ended; ${tailOf(service.log)}`);
 }
 
 /**

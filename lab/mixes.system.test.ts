@@ -17,7 +17,7 @@ async function mixes(...options: readonly string[]): Promise<{ readonly status: 
 
 const ours = (name: string): string => `'${join(import.meta.dirname, '../node_modules/.bin', name)}'`;
 
-test('parts that are given by their commands tell the story in every mix, and one that does not run is named', { timeout: 900_000 }, async () => {
+test('parts that are given by their commands tell the story in every mix, and one that does not run is named', { timeout: 1_800_000 }, async () => {
   const { status, said } = await mixes('--felix', ours('calico-felix'), '--dhcp-agent', `echo broken >&2; exec false`);
   expect(said).toContain('Felix theirs, DHCP agent ours, driver ours: the story holds');
   expect(said).toMatch(/Felix ours, DHCP agent theirs, driver ours: .*/);

@@ -9,6 +9,8 @@ import type { Service } from './process.ts';
 /** How long to watch, and how often to kill. */
 export type SoakOptions = {
   readonly durationMs: number;
+  /** How many kills there are, also when they take longer. */
+  readonly leastKills?: number;
   /** The quiet time before each kill. */
   readonly quietMs: number;
   /** How long a killed service stays away. */
@@ -26,19 +28,26 @@ export type SoakReport = {
 
 /** Keys under leases, and keys that exist as long as what they describe. A key that was deleted and written again has another create revision. */
 const lasting = /\/status$|election|\/nodes\/|\/workloadendpoints\/|\/workload\/.*\/endpoint\//;
+/** The keys that each agent writes again and again. */
+const heartbeats = /\/host\/[^/]+\/status$|\/agent\//;
 
 /** Watches the lab, which has a network. Rejects when a change does not get through. */
-export async function soak(lab: Lab, network: Network, { durationMs, quietMs, awayMs }: SoakOptions, say: (line: string) => void): Promise<SoakReport> {
+export async function soak(
+  lab: Lab,
+  network: Network,
+  { durationMs, leastKills = 0, quietMs, awayMs }: SoakOptions,
+  say: (line: string) => void,
+): Promise<SoakReport> {
   const parts = [lab.driver, ...lab.hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])].filter((part) => part !== undefined);
   const pids = parts.map((part) => part.pid());
   const losses = (): number[] => parts.map((part) => part.said().match(/ETCD_(UNAVAILABLE|TIMEOUT)/g)?.length ?? 0);
   const lossesBefore = losses();
-  let known = await createRevisions(lab);
+  let known = await revisions(lab, 'create_revision', lasting);
   const victims = [[lab.grpcProxy, lab.etcd], [lab.etcd], [lab.grpcProxy]];
   const untilMs = performance.now() + durationMs;
   const troubles: string[] = [];
   let kills = 0;
-  while (performance.now() < untilMs) {
+  while (kills < leastKills || performance.now() < untilMs) {
     const lossesQuiet = losses();
     await sleep(Math.min(quietMs, Math.max(0, untilMs - performance.now())));
     for (const [index, count] of losses().entries())
@@ -49,7 +58,8 @@ export async function soak(lab: Lab, network: Network, { durationMs, quietMs, aw
     await sleep(awayMs);
     for (const each of killed.toReversed()) await each?.start();
     await changeComesThrough(lab, network);
-    const now = await createRevisions(lab);
+    await agentsWrite(lab);
+    const now = await revisions(lab, 'create_revision', lasting);
     for (const [key, revision] of known) {
       if (!now.has(key)) troubles.push(`${key} is gone after ${momentOf(kills)}`);
       else if (now.get(key) !== revision) troubles.push(`${key} was gone for a while before or after ${momentOf(kills)}`);
@@ -70,11 +80,22 @@ async function kill(service: Service | undefined): Promise<void> {
   await service?.ended();
 }
 
-async function createRevisions({ etcd }: Lab): Promise<ReadonlyMap<string, number>> {
-  const { kvs = [] } = JSON.parse(await etcd.ctl('get', '', '--prefix', '--keys-only', '-w', 'json')) as { kvs?: { key: string; create_revision: number }[] };
-  return new Map(
-    kvs.map(({ key, create_revision: revision }) => [Buffer.from(key, 'base64').toString(), revision] as const).filter(([key]) => lasting.test(key)),
-  );
+type Revision = 'create_revision' | 'mod_revision';
+
+async function revisions({ etcd }: Lab, which: Revision, keys: RegExp): Promise<ReadonlyMap<string, number>> {
+  const { kvs = [] } = JSON.parse(await etcd.ctl('get', '', '--prefix', '--keys-only', '-w', 'json')) as {
+    kvs?: (Record<Revision, number> & { key: string })[];
+  };
+  return new Map(kvs.map((entry) => [Buffer.from(entry.key, 'base64').toString(), entry[which]] as const).filter(([key]) => keys.test(key)));
+}
+
+/** Waits until each agent has written its heartbeat anew. Until then it may be without etcd, and report that. */
+async function agentsWrite(lab: Lab): Promise<void> {
+  const before = await revisions(lab, 'mod_revision', heartbeats);
+  await lab.processes.until('a heartbeat of each agent', async () => {
+    const now = await revisions(lab, 'mod_revision', heartbeats);
+    return [...before].every(([key, revision]) => (now.get(key) ?? 0) > revision) || undefined;
+  });
 }
 
 /** Checks that changes get through, from Neutron to each host and back to etcd: Felix reports the status of a port without a tap. */
@@ -83,9 +104,9 @@ async function changeComesThrough({ openstack, processes, etcd, hosts }: Lab, ne
     [...(await etcd.all()).keys()].some((key) => key.includes('/felix/') && key.endsWith(`/endpoint/${port}`));
   for (const { name } of hosts) {
     const fields = { network_id: network.id, device_owner: 'compute:nova', device_id: randomUUID(), 'binding:host_id': name };
-    const port = await processes.until('that Neutron takes a change', () => openstack.create('port', fields).catch(() => undefined), { timeoutMs: 60_000 });
-    await processes.until(`the status of a new port on ${name}`, async () => (await statusOf(port.id)) || undefined, { timeoutMs: 60_000 });
+    const port = await processes.until('that Neutron takes a change', () => openstack.create('port', fields).catch(() => undefined));
+    await processes.until(`the status of a new port on ${name}`, async () => (await statusOf(port.id)) || undefined);
     await openstack.remove('port', port.id);
-    await processes.until(`the end of a port's status on ${name}`, async () => !(await statusOf(port.id)) || undefined, { timeoutMs: 60_000 });
+    await processes.until(`the end of a port's status on ${name}`, async () => !(await statusOf(port.id)) || undefined);
   }
 }

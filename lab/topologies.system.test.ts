@@ -23,7 +23,7 @@ const reaches = async (from: NamespaceVm, to: NamespaceVm): Promise<void> => {
     await lab!.processes.until(`an answer of ${address}`, async () => (await ping(lab!, from, address, { count: 1 })).received === 1 || undefined);
 };
 
-test.each(topologies)('%s', { timeout: 240_000 }, async (topology) => {
+test.each(topologies)('%s', async (topology) => {
   lab = await bringUp({ prefix: `t${process.pid}${topology}`, hosts: 4, topology });
   const network = await lab.openstack.create('network', { name: 'ground' });
   await lab.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.65.0.0/24' });
@@ -47,7 +47,10 @@ test.each(topologies)('%s', { timeout: 240_000 }, async (topology) => {
   expect(way).toContain(wayOf[topology](lab));
   if (topology !== 'reflectors') return;
   // Routes come by reflection, and one of two reflectors is enough.
-  expect(await lab.hosts[3]!.bird.ctl('show', 'route', 'all', 'for', third.address4!)).toContain('cluster_list');
+  await lab.processes.until('a reflected route', async () => {
+    expect(await lab!.hosts[3]!.bird.ctl('show', 'route', 'all', 'for', third.address4!)).toContain('cluster_list');
+    return true;
+  });
   for (const part of [lab.hosts[1]!.birdAgent!, lab.hosts[1]!.bird]) {
     part.kill('SIGKILL');
     await part.ended();

@@ -1,6 +1,7 @@
 // Plays Nova and the guest: a port from Neutron, a tap on the host, and behind it a network namespace in which real DHCP clients run.
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { release, type } from 'node:os';
 import { join } from 'node:path';
 import { familyOf } from '@calico-openstack/addresses';
@@ -159,7 +160,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
     await Promise.all(clients.map((client) => client.ended()));
     await ip(processes, host, [`link delete ${facts.tap}`]);
     await processes.run('ip', ['netns', 'delete', machine.namespace]);
-    rmSync(directory, { recursive: true });
+    await rm(directory, { recursive: true, maxRetries: 10 }); // a client's script, which outlives it for a moment, may still write there
   }
 
   const lease = (family: 4 | 6, timeoutMs = patienceMs): Promise<Lease> =>
