@@ -117,14 +117,29 @@ test('when Dnsmasq was restarted, the last one is handed on again, since the for
   hear();
   expect(asked).toHaveLength(1);
   early.answered(['tap1']);
-  expect(asked).toHaveLength(2);
+  expect(asked).toHaveLength(3);
   hear();
-  expect(asked).toHaveLength(2);
+  expect(asked).toHaveLength(3);
   await clock.pass(10_000);
   early.answered(['tap1']);
+  expect(asked).toHaveLength(3);
+  hear();
+  hear();
+  expect(asked).toHaveLength(5);
+});
+
+test('after Dnsmasq was made to read its files again, two copies are handed on, once: it may take one message before it reads them', () => {
+  const { hear, serve, unserve, makeReady, asked, early } = setUp();
+  hear();
+  serve();
+  early.answered(['tap1']); // before the gateway is on the tap
+  expect(asked).toEqual([]);
+  makeReady();
   expect(asked).toHaveLength(2);
+  expect(new Set(asked).size).toBe(1);
+  unserve();
   hear();
-  hear();
+  serve();
   expect(asked).toHaveLength(3);
 });
 

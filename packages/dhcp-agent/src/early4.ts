@@ -76,6 +76,8 @@ export function createEarlyQuestions(
    */
   const kept = new Map<number, { readonly question: Question; readonly atMs: number; hasDnsmasq: boolean }>();
   const ready = new Map<string, Ready>();
+  /** The taps on which nothing was passed since Dnsmasq was made to read their files again. */
+  const reread = new Set<string>();
 
   function look(tap: string): Ready | undefined {
     const index = links.link(tap)?.index;
@@ -83,8 +85,9 @@ export function createEarlyQuestions(
     const wanted = port?.serverAddresses[0]?.address;
     const server = wanted !== undefined && links.addresses(tap).some(({ address }) => address === wanted) ? wanted : undefined;
     const before = ready.get(tap);
+    if (index === undefined) reread.delete(tap);
     if (port === undefined || server === undefined || index === undefined) ready.delete(tap);
-    else if (before?.server !== server || before.index !== index) ready.set(tap, { port, server, index, isPassed: false });
+    else if (before?.server !== server || before.index !== index) ready.set(tap, { port, server, index, isPassed: false, copies: reread.delete(tap) ? 2 : 1 });
     else before.port = port;
     return ready.get(tap);
   }
@@ -92,7 +95,8 @@ export function createEarlyQuestions(
   function handOn(now: Ready, { mac, message }: Question): void {
     if (Buffer.compare(mac, macBytes(now.port.macs[0]!)) !== 0) return;
     now.isPassed = true;
-    ask(now.index, now.server, message);
+    for (let copy = 0; copy < now.copies; copy += 1) ask(now.index, now.server, message);
+    now.copies = 1;
   }
 
   function changed(tap: string, again = false): void {
@@ -125,6 +129,7 @@ export function createEarlyQuestions(
     answered(taps) {
       for (const tap of taps) {
         ready.delete(tap);
+        reread.add(tap);
         changed(tap, true);
       }
     },
@@ -146,8 +151,11 @@ export function createEarlyQuestions(
  * A tap on which messages are answered: its port, the host's address there, the link's index, and whether a message was passed since it became ready. The first message that is read after that may have
  * arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case, which answers a message that it gets twice with the same answer. No later one is passed. Otherwise
  * many new guests that repeat their messages would cost Dnsmasq twice the work, Dnsmasq would fall behind, and the guests would repeat even more messages.
+ *
+ * After SIGHUP two copies are passed. When something else has woken Dnsmasq just before the signal, its poll(2) returns without noticing the signal, and Dnsmasq takes one message before it reads
+ * its files. It takes one message in each turn of its loop, so it has read them before it takes the second copy.
  */
-type Ready = { port: HostEntry; readonly server: string; readonly index: number; isPassed: boolean };
+type Ready = { port: HostEntry; readonly server: string; readonly index: number; isPassed: boolean; copies: number };
 
 /** A guest's DHCP message, with the MAC of its sender. */
 type Question = { readonly mac: Uint8Array; readonly message: Uint8Array };

@@ -15,7 +15,7 @@ export interface Dnsmasq {
   leases(): readonly Lease[];
   /** Registers the function that lists each port's files. Missing ones are written again before Dnsmasq starts. */
   keep(files: () => Iterable<readonly [string, PortFiles]>): void;
-  /** Sends SIGHUP: Dnsmasq forgets what it read, and reads all files again before it answers any message that reaches it after this call. */
+  /** Sends SIGHUP: Dnsmasq forgets what it read, and reads all files again. Of the messages that reach it after this call, it may take one before it does so. */
   reload(): void;
   /** Registers the function that is called whenever a Dnsmasq was started or taken over, and has read all files. */
   onStart(listener: () => void): void;

@@ -144,7 +144,7 @@ test('a Dnsmasq that is replaced ends only when the next one serves; if that can
   expect(done.filter((what) => what !== 'tidy')).toEqual(['start 101', 'start 102', 'kill 101']);
 });
 
-test('a reload is a SIGHUP at once, so that it comes before any message that follows', async () => {
+test('a reload is a SIGHUP at once, so that Dnsmasq has it before any message that follows', async () => {
   const { clock, supervised, done } = setUp();
   supervised.run();
   await supervised.settled();

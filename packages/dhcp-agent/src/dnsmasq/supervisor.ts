@@ -6,7 +6,7 @@ import type { ProcessIdentity } from '@calico-openstack/kernel/processes/process
 export interface DnsmasqProcess {
   /** Takes Dnsmasq over or starts it. From then on it is restarted whenever it ends. */
   run(): void;
-  /** Sends Dnsmasq the signal to read all its files again: at once if it runs, otherwise when it does. It reads them before any message that reaches it afterwards. */
+  /** Sends Dnsmasq the signal to read all its files again: at once if it runs, otherwise when it does. Of the messages that reach it afterwards, it may take one before it reads them. */
   reload(): void;
   /** Whether Dnsmasq runs, with its directories, and answers. */
   isServing(): boolean;
@@ -46,7 +46,7 @@ export type SupervisorOptions = {
   readonly gives: 'new leases' | 'names from outside';
   /** Called before each start. A predecessor may still be running, with its files open. */
   readonly beforeStart: () => void;
-  /** Called whenever a Dnsmasq was started, taken over or continued, and reads all files before it answers. */
+  /** Called whenever a Dnsmasq was started, taken over or continued, and reads all files, maybe after it has taken one more message. */
   readonly started?: () => void;
   readonly log: Logger;
   readonly clock?: Clock;
