@@ -6,7 +6,7 @@ import { ipJson } from '../namespace.ts';
 import type { Host } from '../plan.ts';
 import { ping } from '../traffic.ts';
 import type { NamespaceVm } from '../vm.ts';
-import { addressOf, everything, groupOf, labOfThisFile, plan, vmOn } from './world.ts';
+import { addressOf, everything, groupOf, labOfThisFile, plan, untilTheyTalk, vmOn } from './world.ts';
 
 const world = labOfThisFile('addressing', { hosts: 2 });
 
@@ -42,6 +42,7 @@ beforeAll(async () => {
     boot('friend', 2),
     boot('attacker', 2, { network, port: { tenant_id: mallory.project } }),
   ]);
+  await untilTheyTalk(world, [victim, friend], [4]);
 });
 
 /** The route of the attacker's host to this address. */
@@ -73,7 +74,7 @@ test('after all attacks, the hosts have the same routes, VMs reach one another, 
   const { lab } = world;
   for (const address of [etcd, nextHop, addressOf(victim, 4)]) expect(await wayTo(address)).toBe('fabric');
   expect(await wayTo(addressOf(attacker, 4))).toBe(attacker.facts.tap);
-  expect(await ping(lab, friend, addressOf(victim, 4), { count: 2 })).toMatchObject({ received: 2 });
+  expect(await ping(lab, friend, addressOf(victim, 4), { count: 2, timeoutMs: 5_000 })).toMatchObject({ received: 2 });
   const closed = await groupOf(lab);
   await lab.openstack.update('port', friend.facts.portId, { security_groups: [closed.id] });
   await lab.processes.until('a change of policy to take effect on the host of the attacker', async () =>

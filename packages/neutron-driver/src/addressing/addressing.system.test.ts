@@ -47,7 +47,7 @@ beforeAll(async () => {
   [member, other] = [await createMember(lab, 'mallory'), await createMember(lab, 'oscar')];
   own = (await made(member.request('POST', 'networks', { network: { name: 'mine' } }))).id;
 });
-afterAll(() => cloud?.lab.down(), 60_000);
+afterAll(() => cloud?.lab.down());
 beforeEach(() => cloud.felixReports('cmp-1'));
 
 describe('a subnet is refused with the reason, and does not exist', () => {

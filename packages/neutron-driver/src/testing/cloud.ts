@@ -58,6 +58,11 @@ export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'coreP
       if (status === undefined) await lab.etcd.ctl('del', key);
       else await lab.etcd.ctl('put', key, JSON.stringify({ status }));
     },
+    /** Resolves when the endpoints of all ports have their project's name: it is written later when Keystone does not answer in time. */
+    async named(): Promise<void> {
+      const lacks = ({ metadata }: Resource): boolean => metadata.labels?.['projectcalico.org/openstack-project-name'] === undefined;
+      await until("the projects' names", async () => !Object.values(await resource('workloadendpoints')).some(lacks) || undefined);
+    },
     portBecomes: (port: string, status: string): Promise<true> =>
       until(`port ${port} to be ${status}`, async () => (await openstack.get('port', port)).status === status || undefined),
     /** Runs calico-resync, with further options, and returns its summary. */
@@ -66,11 +71,11 @@ export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'coreP
       const where = { on: lab.plan.control, env: { PYTHONPATH: lab.neutron.pythonPath }, timeoutMs: loadingMs };
       return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration, ...options], where));
     },
-    /** Resolves when the daemon has nothing left to check, not even after a restart. */
+    /** Resolves when the daemon has etcd and Neutron, and nothing left to check, not even after a restart. */
     async settled(): Promise<void> {
-      // calico-resync gets its result when the running checks have ended.
+      // calico-resync gets its result when the running checks have ended. It fails while the daemon does not have etcd yet, or its rows process.
       const command = [join(import.meta.dirname, '../bin/calico-resync.ts'), '--config-file', lab.neutron.configuration];
-      await lab.processes.run(process.execPath, command, { timeoutMs: loadingMs });
+      await until('a resync', () => lab.processes.run(process.execPath, command, { timeoutMs: loadingMs }), { timeoutMs: loadingMs });
       const journal = join(dirname(lab.neutron.configuration), 'driver-state/journal');
       await until('the journal to be empty', () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: loadingMs });
     },

@@ -4,7 +4,7 @@ import { until } from '../../../../lab/wait.ts';
 import type { Cloud } from './cloud.ts';
 import { childrenOf } from './several-servers.ts';
 
-/** Runs Neutron's other servers beside the API. Rejects when one of them fails, when it does not load the driver, or when a change of a port is written to etcd more than once. */
+/** Runs Neutron's other servers beside the API, which has bound a port before. Rejects when one of them fails, when it does not load the driver, or when a change of a port is written to etcd more than once. */
 export async function besideOtherServers(cloud: Cloud, createPort: () => Promise<{ readonly id: string }>): Promise<void> {
   const { etcd, neutron } = cloud.lab;
   const written = async (port: string): Promise<number> => {
@@ -21,6 +21,7 @@ export async function besideOtherServers(cloud: Cloud, createPort: () => Promise
       const works = (): boolean => server.said().includes("Registered mechanism drivers: ['calico']") && childrenOf(server.pid()).length > 0;
       await until(`workers of ${server.name}`, () => works() || undefined, { timeoutMs: 300_000 });
     }
+    await cloud.named(); // so the daemon knows the project's name, and does not write the port again because of it
     const { id } = await createPort();
     expect(await written(id)).toBe(1);
     await cloud.openstack.update('port', id, { dns_name: 'changed' });

@@ -117,7 +117,7 @@ async function storm(
       const fault = faults[count % faults.length]!;
       progress(`${fault}: ${succeeded} changes so far, answers ${JSON.stringify(answers)}`);
       const before = succeeded;
-      await until('tenants to be served', () => succeeded > before + 3 || undefined, { timeoutMs: 120_000 });
+      await until('tenants to be served', () => succeeded > before + 3 || undefined, { timeoutMs: 300_000 });
       await carryOut(fault, cloud, servers, tenants, stopped);
     }
     await until('enough changes', () => succeeded >= changes || undefined, { timeoutMs: 600_000 });
@@ -164,7 +164,7 @@ async function carryOut(fault: Fault, cloud: Cloud, servers: readonly NeutronSer
 
 /** Stops the leader until another one leads, has the new one write the status of a port, and lets the old one go on: it must not write what it knew. */
 async function depose(fault: 'depose' | 'outlast', cloud: Cloud, servers: readonly NeutronServer[], { network }: Tenants, stopped: Set<number>): Promise<void> {
-  const patience = { timeoutMs: 180_000, intervalMs: 100 };
+  const patience = { timeoutMs: 300_000, intervalMs: 100 };
   const isOurs = async (): Promise<NeutronServer | undefined> => {
     const pid = await leaderOf(cloud);
     return servers.find(({ driver }) => driver.pid() === pid);
@@ -184,6 +184,7 @@ async function depose(fault: 'depose' | 'outlast', cloud: Cloud, servers: readon
   // Otherwise the leader could be stopped between this write and its log line, which would then look like a write of its later self.
   const written = `port=${port.id} host=cmp-1 status=ACTIVE`;
   await until('the log line of this write', () => servers.some((server) => server.driver.said().includes(written)) || undefined, patience);
+  const before = driver.said().length;
   const pid = driver.pid()!;
   stopped.add(pid);
   try {
@@ -196,7 +197,6 @@ async function depose(fault: 'depose' | 'outlast', cloud: Cloud, servers: readon
     stopped.delete(pid);
     signal(pid, 'SIGCONT');
   }
-  const before = driver.said().length;
   await until('the old leader to know that it leads no longer', () => /no longer elected/.test(driver.said()) || undefined, patience);
   expect(driver.said().slice(before)).not.toContain(written);
   expect((await openstack.get('port', port.id)).status).toBe('DOWN');
@@ -240,7 +240,7 @@ function signal(pid: number, name: NodeJS.Signals): boolean {
 async function quiet(servers: readonly NeutronServer[]): Promise<void> {
   for (const { neutron } of servers) {
     const journal = join(dirname(neutron.configuration), 'driver-state/journal');
-    await until(`${journal} to be empty`, () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: 120_000 });
+    await until(`${journal} to be empty`, () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: 300_000 });
   }
 }
 
