@@ -277,8 +277,11 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
 test('a Felix of upstream’s that was not stopped is told, and its rules are taken away again', async () => {
   host.startAgent();
   await host.untilProgrammed();
+  const [atStart, beside] = ['what another Felix had left on this host is removed', 'have appeared beside ours'];
   await leaveUpstreams(host, 'nftables');
-  await host.untilSaid('have appeared beside ours');
+  await host.until(() => [atStart, beside].some((text) => host.output.includes(text)), 'the rules to be found');
+  if (!host.output.includes(beside)) await leaveUpstreams(host, 'nftables'); // the first search was still under way, and has found them
+  await host.untilSaid(beside);
 });
 
 /** The command of upstream's own Felix, for whoever has it. It polices in iptables mode, unless its environment says otherwise. */
