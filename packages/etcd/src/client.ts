@@ -56,7 +56,8 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
   return {
     async get(key) {
       const { header, found } = await call(methods.range, rangeRequest({ from: key, to: '' }), { what: `read ${key}`, repeatable: true });
-      return { revision: header.revision, found: found[0] };
+      const { revision, clusterId, term } = header;
+      return { revision, origin: { clusterId, term }, found: found[0] };
     },
 
     async range(prefix, { revision: asked, pageSize: keys, keysOnly = false } = {}) {

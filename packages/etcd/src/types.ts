@@ -106,10 +106,13 @@ export type EtcdOptions = {
   readonly onWarning?: (sentence: string) => void;
 };
 
+/** Which etcd answered: the cluster's id, and the Raft term, which never decreases while the cluster lives. Some answers of etcd's grpc-proxy have zeros. */
+export type Origin = { readonly clusterId: string; readonly term: number };
+
 /** A client of an etcd cluster. Every call rejects with an EtcdError; `isTransient(error)` is true when a later retry makes sense. */
 export interface Etcd {
   /** One key at the newest revision. */
-  get(key: string): Promise<{ readonly revision: number; readonly found: KeyValue | undefined }>;
+  get(key: string): Promise<{ readonly revision: number; readonly origin: Origin; readonly found: KeyValue | undefined }>;
   /** All keys with the prefix at one revision (the newest, or the requested one), read in pages, sorted by key. An empty prefix means all keys. Keys that are not UTF-8 are left out. */
   range(
     prefix: string,

@@ -35,6 +35,30 @@ test('it is noticed also without a question', async () => {
   await loop.close();
 });
 
+test('it is noticed also when others have written as many revisions again, by the cluster or the Raft term', async () => {
+  const { connect, loop: quiet, clock } = await setUp();
+  await quiet.close();
+  const reasons: string[] = [];
+  let origin = { clusterId: '7', term: 3 };
+  const other = connect();
+  const { etcd, loop } = watchHistory({ ...other, get: async (key) => ({ ...(await other.get(key)), origin }) }, (reason) => reasons.push(reason), clock);
+  await loop.settled();
+  const next = async (clusterId: string, term: number): Promise<number> => {
+    origin = { clusterId, term };
+    await etcd.transact([], [{ put: '/calico/x', value: 'more' }]);
+    await clock.pass(5000);
+    return reasons.splice(0).length;
+  };
+  expect(await next('7', 3)).toBe(0);
+  expect(await next('7', 4)).toBe(0); // a new leader
+  expect(await next('0', 0)).toBe(0); // a proxy
+  expect(await next('7', 2)).toBe(1);
+  expect(await next('7', 2)).toBe(0);
+  expect(await next('8', 9)).toBe(1);
+  expect(await next('8', 9)).toBe(0);
+  await loop.close();
+});
+
 test('answers that overtake one another, and reads of old revisions, do not count', async () => {
   const { connect, etcd, loop, reasons, clock } = await setUp();
   const gate = Promise.withResolvers<void>();

@@ -1,22 +1,30 @@
 // Detects that etcd was restored from a backup or replaced by another etcd. Then etcd may hold rules that Neutron no longer has.
 import { type Clock, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
-import type { Etcd } from '@calico-openstack/etcd';
+import type { Etcd, Origin } from '@calico-openstack/etcd';
 
 const lookMs = 5000;
 
 /**
  * Wraps an etcd. Calls `onReplaced` when an answer has a lower revision than one that was seen before the request. A majority answers, so revisions never decrease by themselves.
- * It also reads every 5 s, so that a restored backup is noticed before others have written as many revisions again.
+ * It also reads every 5 s, so that a restored backup is noticed before others have written as many revisions again. If they have, the answer still comes from another cluster or an earlier
+ * Raft term, unless the cluster was built anew as it was the first time, and no leader was elected in either.
  */
 export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, clock: Clock = systemClock): { readonly etcd: Etcd; readonly loop: Loop } {
   let highest = 0;
+  let origin: Origin = { clusterId: '0', term: 0 };
+  let reports = 0;
+
+  function report(reason: string): void {
+    reports += 1;
+    onReplaced(`${reason}: it was restored or replaced`);
+  }
 
   async function noticed<Answer extends { readonly revision: number }>(ask: () => Promise<Answer>): Promise<Answer> {
     const before = highest;
     const answer = await ask();
     if (answer.revision < before) {
       // When several requests are pending, only the first answer is reported.
-      if (highest >= before) onReplaced(`etcd is at revision ${answer.revision} and was at ${before} before: it was restored or replaced`);
+      if (highest >= before) report(`etcd is at revision ${answer.revision} and was at ${before} before`);
       highest = answer.revision;
     } else if (highest >= before) highest = Math.max(highest, answer.revision);
     return answer;
@@ -28,12 +36,20 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, c
     range: (prefix, options) => (options?.revision === undefined ? noticed(() => etcd.range(prefix, options)) : etcd.range(prefix, options)),
     transact: (when, then, otherwise) => noticed(() => etcd.transact(when, then, otherwise)),
   };
+  let reportsBefore = 0;
   const loop = startLoop({
     run: async () => {
-      await noticing.get('/calico/');
+      const { origin: now } = await noticing.get('/calico/');
+      const isKnown = origin.term > 0 && now.term > 0;
+      // The revision may have told it already.
+      if (isKnown && reports === reportsBefore && (now.clusterId !== origin.clusterId || now.term < origin.term))
+        report(`etcd answers from cluster ${now.clusterId} in term ${now.term}, and was cluster ${origin.clusterId} in term ${origin.term} before`);
+      if (now.term > 0) origin = now;
+      reportsBefore = reports;
       return lookMs;
     },
     onFailure: () => {}, // the users of etcd report that it does not answer
+    backoff: { firstMs: 100, maxMs: lookMs },
     clock,
   });
   loop.wake();
