@@ -101,7 +101,12 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
     });
 
     return {
-      get: (key) => ask(() => ({ revision: store.revision, origin: header(), found: store.range({ from: key, to: '' }).found[0] })),
+      get: (key) =>
+        ask(() => ({
+          revision: store.revision,
+          origin: { clusterId: header().clusterId, term: header().term },
+          found: store.range({ from: key, to: '' }).found[0],
+        })),
       range: (prefix, { revision, keysOnly } = {}) =>
         ask(() => {
           const found = store.range(prefixRange(prefix), revision).found.filter(({ key }) => isReadable(key));

@@ -41,7 +41,7 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, c
     run: async () => {
       const { origin: now } = await noticing.get('/calico/');
       const isKnown = origin.term > 0 && now.term > 0;
-      // The revision may have told it already.
+      // An answer's revision may have led to a report already.
       if (isKnown && reports === reportsBefore && (now.clusterId !== origin.clusterId || now.term < origin.term))
         report(`etcd answers from cluster ${now.clusterId} in term ${now.term}, and was cluster ${origin.clusterId} in term ${origin.term} before`);
       if (now.term > 0) origin = now;

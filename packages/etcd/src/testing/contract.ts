@@ -40,7 +40,14 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
 
       test('a key that does not exist is reported as absent, at a revision', async () => {
         const revision = await write(put('/a', '1'));
-        expect(await etcd.get('/a/b')).toEqual({ revision, found: undefined });
+        expect(await etcd.get('/a/b')).toMatchObject({ revision, found: undefined });
+      });
+
+      test('each answer says from which cluster and Raft term it is', async () => {
+        const { origin } = await etcd.get('/a');
+        expect(origin).toEqual({ clusterId: expect.stringMatching(/^\d+$/), term: expect.any(Number) });
+        await write(put('/a', '1'));
+        expect((await etcd.get('/a')).origin).toEqual(origin);
       });
 
       test('an empty value is a value', async () => {
