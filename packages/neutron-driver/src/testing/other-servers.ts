@@ -18,7 +18,9 @@ export async function besideOtherServers(cloud: Cloud, createPort: () => Promise
   try {
     await Promise.all(neutron.workers.map((server) => server.start()));
     for (const server of neutron.workers) {
-      const works = (): boolean => server.said().includes("Registered mechanism drivers: ['calico']") && childrenOf(server.pid()).length > 0;
+      // Neutron 26 does its periodic work in threads.
+      const hasWorkers = (): boolean => server.name.endsWith('periodic-workers') || childrenOf(server.pid()).length > 0;
+      const works = (): boolean => server.said().includes("Registered mechanism drivers: ['calico']") && hasWorkers();
       await until(`workers of ${server.name}`, () => works() || undefined, { timeoutMs: 300_000 });
     }
     await cloud.named(); // so the daemon knows the project's name, and does not write the port again because of it
