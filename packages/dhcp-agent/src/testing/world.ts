@@ -28,10 +28,16 @@ export interface World {
   readonly directory: string;
   readonly etcd: EtcdProcess;
   agent(): ChildProcess;
-  /** Starts the agent. Resolves when it has read etcd, or with `etcdIsAway` when it has started. `options` are lines for [DEFAULT], `calico` for [calico]. `syslog` is a socket that it finds at /dev/log, `resolvConf` a file that it finds as /etc/resolv.conf. */
+  /** Starts the agent. Resolves when it has read etcd, or with `etcdIsAway` when it has started. `options` are lines for [DEFAULT], `calico` for [calico]. `syslog` is a socket that it finds at /dev/log, `resolvConf` a file that it finds as /etc/resolv.conf. `heap` are options of Node. */
   startAgent(
     options?: string,
-    more?: { readonly etcdIsAway?: boolean; readonly calico?: string; readonly syslog?: string; readonly resolvConf?: string },
+    more?: {
+      readonly etcdIsAway?: boolean;
+      readonly calico?: string;
+      readonly syslog?: string;
+      readonly resolvConf?: string;
+      readonly heap?: readonly string[];
+    },
   ): Promise<void>;
   /** Writes the agent's configuration. Returns the path of the file. */
   writeConfiguration(options?: string, calico?: string): string;
@@ -147,11 +153,11 @@ export async function openWorld(): Promise<World> {
     directory,
     etcd,
     agent: () => agent!,
-    async startAgent(options = '', { etcdIsAway = false, calico = '', syslog, resolvConf } = {}) {
+    async startAgent(options = '', { etcdIsAway = false, calico = '', syslog, resolvConf, heap = [] } = {}) {
       const config = world.writeConfiguration(options, calico);
       const before = says().length;
       const mounts = [...(syslog === undefined ? [] : withSyslog(syslog)), ...(resolvConf === undefined ? [] : withResolvConf(resolvConf))];
-      const [program = '', ...args] = [...inHost, ...mounts, process.execPath, agentProgram, '--config-file', config];
+      const [program = '', ...args] = [...inHost, ...mounts, process.execPath, ...heap, agentProgram, '--config-file', config];
       agent = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
       let complaint = '';
       agent.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text));
