@@ -387,6 +387,29 @@ describe('what reaches etcd', () => {
     expect(await nats()).toBeUndefined();
   });
 
+  test('a distributed router is stored by Neutron, and changes nothing in etcd', async () => {
+    const { openstack } = cloud;
+    const own = await openstack.create('network', { name: 'behind a distributed router' });
+    const behind = await openstack.create('subnet', { network_id: own.id, ip_version: 4, cidr: '10.99.1.0/24' });
+    const port = await vmPort({ network_id: own.id });
+    const before = await cloud.endpointsOf(port.id);
+    expect(Object.keys(before)).toEqual(['cmp-1']);
+    const router = await openstack.create('router', { name: 'distributed', distributed: true });
+    expect(router).toHaveProperty('distributed', true);
+    const added = await openstack.request('PUT', `routers/${router.id}/add_router_interface`, { subnet_id: behind.id });
+    expect(added.status).toBe(200);
+    await cloud.settled();
+    expect(await cloud.endpointsOf(port.id)).toEqual(before);
+  });
+
+  test('an HA router is refused, because Neutron would give it a network of link-local addresses, and nothing of it is left', async () => {
+    const { openstack } = cloud;
+    const refused = await openstack.request('POST', 'routers', { router: { name: 'highly available', ha: true } });
+    expect([refused.status, refused.body]).toEqual([409, expect.stringMatching(/169\.254\.192\.0\/18 overlaps .* link-local/)]);
+    expect(await openstack.list('router', { name: 'highly available' })).toEqual([]);
+    expect((await openstack.list('subnet')).filter(({ cidr }) => cidr === '169.254.192.0/18')).toEqual([]);
+  });
+
   test('a floating IP is ACTIVE while its port can be reached by it; at an address that its port has lost it is not translated', async () => {
     const { openstack } = cloud;
     const port = await vmPort();
