@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, TypeVar
 
 from neutron_lib.api.definitions import portbindings
 from oslo_config import cfg
@@ -20,6 +20,7 @@ LOG = logging.getLogger(__name__)
 ANSWER_SECONDS = 5.0
 
 Row = Mapping[str, Any]
+Kept = TypeVar("Kept")
 
 
 #: The daemon's codes that mean "not now". All others refuse the request for good.
@@ -120,37 +121,33 @@ def _marks_of_deletion(kind: str, object_id: Optional[str], current: Optional[Ro
     return [f"delete {object_id}"] if kind == "floatingip" and current is None else []
 
 
+def _kept(request: Any, name: str, make: Callable[[], Kept]) -> Kept:
+    """What is kept under this name on a request's context; `make` makes it. If Neutron copies the context it may be lost; the daemon then checks the object by itself later."""
+    if not hasattr(request, name):
+        setattr(request, name, make())
+    kept: Kept = getattr(request, name)
+    return kept
+
+
 def _marks(request: Any) -> Dict[str, List[str]]:
-    """The marks of announcements before the commit, by object. They are kept on the request's context. If Neutron copies the context they are lost; the daemon then checks the object by itself later."""
-    if not hasattr(request, "_calico_marks"):
-        request._calico_marks = {}  # pylint: disable=protected-access
-    marks: Dict[str, List[str]] = request._calico_marks
-    return marks
+    """The marks of announcements before the commit, by object."""
+    return _kept(request, "_calico_marks", dict)
 
 
 def _done(request: Any) -> Set[Optional[str]]:
     """The objects for whose present change nothing has to be announced after the commit."""
-    if not hasattr(request, "_calico_done"):
-        request._calico_done = set()  # pylint: disable=protected-access
-    done: Set[Optional[str]] = request._calico_done
-    return done
+    return _kept(request, "_calico_done", set)
 
 
 def _halfway(request: Any) -> Set[Optional[str]]:
     """The ports of which the first half of a binding was announced. What is announced next is that the second half is committed."""
-    if not hasattr(request, "_calico_halfway"):
-        request._calico_halfway = set()  # pylint: disable=protected-access
-    halfway: Set[Optional[str]] = request._calico_halfway
-    return halfway
-
-
-def _is_unbound(port: Optional[Row]) -> bool:
-    return port is not None and port.get(portbindings.VIF_TYPE) == portbindings.VIF_TYPE_UNBOUND
+    return _kept(request, "_calico_halfway", set)
 
 
 def _failed(request: Any) -> List[str]:
     """The kinds of resources for which an announcement of this request failed."""
-    if not hasattr(request, "_calico_failed"):
-        request._calico_failed = []  # pylint: disable=protected-access
-    failed: List[str] = request._calico_failed
-    return failed
+    return _kept(request, "_calico_failed", list)
+
+
+def _is_unbound(port: Optional[Row]) -> bool:
+    return port is not None and port.get(portbindings.VIF_TYPE) == portbindings.VIF_TYPE_UNBOUND

@@ -1,6 +1,8 @@
 // Keeps what a follower's listener knows, and delivers what is new to it from snapshots and watches. Knows nothing of connections, pauses and failures.
+
 import { isReadable, shownKey } from './keys.ts';
 import type { Header } from './messages.ts';
+import { isSameEtcd } from './origin.ts';
 import type { Page } from './pages.ts';
 import type { WatchedRange } from './ranges.ts';
 import type { Change, FollowListener } from './types.ts';
@@ -58,7 +60,7 @@ export class Deliveries {
   /** Whether a header can belong to the known history, which reaches up to `revision`. */
   continues(header: Header, revision: number): boolean {
     const history = this.#history;
-    return !history || (header.clusterId === history.clusterId && header.term >= history.term && header.revision >= revision);
+    return !history || (isSameEtcd(header, history) && header.revision >= revision);
   }
 
   /** A member whose header continues the known history has answered. */

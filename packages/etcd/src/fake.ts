@@ -7,6 +7,7 @@ import { createMemoryStore, type MemoryStore } from './fake-store.ts';
 import { followPrefixes, type StartedRange, type WatchEvents } from './follow.ts';
 import { isReadable } from './keys.ts';
 import { type Header, prefixRange } from './messages.ts';
+import type { Origin } from './origin.ts';
 import { fixedPageSize } from './pages.ts';
 import type { Etcd, Lease } from './types.ts';
 
@@ -45,7 +46,8 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
   const tellAll = (): void => queueMicrotask(() => connections.forEach((look) => void look()));
   store.onCommit.add(tellAll);
 
-  const header = (): Header => ({ clusterId: String(incarnation), revision: store.revision, term: incarnation });
+  const origin = (): Origin => ({ clusterId: String(incarnation), term: incarnation });
+  const header = (): Header => ({ ...origin(), revision: store.revision });
 
   function connect(): FakeConnection {
     let away = false;
@@ -101,12 +103,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
     });
 
     return {
-      get: (key) =>
-        ask(() => ({
-          revision: store.revision,
-          origin: { clusterId: header().clusterId, term: header().term },
-          found: store.range({ from: key, to: '' }).found[0],
-        })),
+      get: (key) => ask(() => ({ revision: store.revision, origin: origin(), found: store.range({ from: key, to: '' }).found[0] })),
       range: (prefix, { revision, keysOnly } = {}) =>
         ask(() => {
           const found = store.range(prefixRange(prefix), revision).found.filter(({ key }) => isReadable(key));

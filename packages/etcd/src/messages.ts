@@ -1,10 +1,11 @@
 // etcd's messages (api/etcdserverpb/rpc.proto, api/mvccpb/kv.proto): only the fields that this room uses. Requests are encoded to bytes, answers decoded to values.
 import { keyBytes } from './keys.ts';
+import type { Origin } from './origin.ts';
 import type { Change, Compare, KeyValue, Operation } from './types.ts';
 import { WireReader, WireWriter } from './wire.ts';
 
 /** The header of an answer: which cluster gave it, at which revision and Raft term. Some answers of etcd's grpc-proxy have zeros only. */
-export type Header = { readonly clusterId: string; readonly revision: number; readonly term: number };
+export type Header = Origin & { readonly revision: number };
 
 /** A range of keys from `from` (included) to `to` (excluded), in etcd's notation: an empty `to` means the one key `from`, `\0` the end of all keys. */
 export type KeyRange = { readonly from: string; readonly to: string };

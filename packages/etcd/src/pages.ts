@@ -1,7 +1,9 @@
 // Reads a snapshot in pages: everything under some prefixes at one revision, and how many keys a page holds.
+
 import { EtcdError } from './errors.ts';
 import { compareKeys, shownKey } from './keys.ts';
 import type { Header, RangePage } from './messages.ts';
+import { isSameEtcd } from './origin.ts';
 import type { KeyValue } from './types.ts';
 
 /** Reads one page: at most `limit` keys with the prefix, starting with `from` if given, at `revision` or the newest, as a majority of the cluster has them. All its failures are EtcdErrors. */
@@ -83,7 +85,7 @@ export function readSnapshot(readPage: ReadPage, prefixes: readonly string[], si
   async function read(prefix: string, start: string | undefined, limit: number): Promise<Page> {
     const page = await readPage(prefix, { from: start, limit, revision: revision() });
     const { header } = page;
-    if (latest && (header.clusterId !== latest.clusterId || header.term < latest.term || header.revision < latest.revision)) throw replaced();
+    if (latest && (!isSameEtcd(header, latest) || header.revision < latest.revision)) throw replaced();
     latest = header;
     return page;
   }

@@ -1,4 +1,5 @@
 // The public types of the etcd room. Keys are text (keys.ts describes how keys that are not UTF-8 are handled), values are bytes, revisions are numbers.
+import type { Origin } from './origin.ts';
 // client.ts implements them over gRPC, fake.ts in memory; one contract suite holds both to the promises that are written here.
 
 /** A key as etcd holds it at one revision (etcd's `mvccpb.KeyValue`). */
@@ -105,9 +106,6 @@ export type EtcdOptions = {
   /** Receives a sentence for the log when renewed certificates cannot be used and the former ones stay in use. */
   readonly onWarning?: (sentence: string) => void;
 };
-
-/** Which etcd answered: the cluster's id, and the Raft term, which never decreases while the cluster lives. Some answers of etcd's grpc-proxy have zeros. */
-export type Origin = { readonly clusterId: string; readonly term: number };
 
 /** A client of an etcd cluster. Every call rejects with an EtcdError; `isTransient(error)` is true when a later retry makes sense. */
 export interface Etcd {

@@ -1,8 +1,10 @@
 // The watches of one follower, in one gRPC stream.
+
 import type { Connection, Stream } from './connection.ts';
 import { EtcdError } from './errors.ts';
 import type { StartedRange, WatchEvents } from './follow.ts';
 import { type Header, methods, type WatchAnswer, watchRequest } from './messages.ts';
+import { isSameEtcd } from './origin.ts';
 
 /** A member that does not open the watches within this time is abandoned for another one. */
 const createMs = 10_000;
@@ -63,12 +65,12 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
    */
   async function compareHistory(): Promise<void> {
     const header = await check.readHeader(ranges[0]!.prefixes[0]!);
-    const { clusterId, term, revision } = history ?? { clusterId: header.clusterId, term: 0, revision: ranges[0]!.fromRevision };
-    if (header.clusterId !== clusterId || header.term < term || header.revision < revision)
+    const before = history ?? { ...header, revision: ranges[0]!.fromRevision };
+    if (!isSameEtcd(header, before) || header.revision < before.revision)
       lose(
         new EtcdError(
           'ETCD_REPLACED',
-          `etcd is at revision ${header.revision} and was at ${revision} of another history before: it was restored or replaced, and is read again`,
+          `etcd is at revision ${header.revision} and was at ${before.revision} of another history before: it was restored or replaced, and is read again`,
         ),
       );
     history = header;

@@ -89,9 +89,9 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     const oldestMs = clock.steadyMs() - halvesApartMs;
     for (const [port, { answeredMs }] of halves) if (answeredMs < oldestMs) halves.delete(port);
     const half = bindingHalf(announcement) === 'second' ? halves.get(announcement.id ?? '') : undefined;
-    const isAnswered = half?.isFollowed === false;
-    if (half) half.isFollowed = true;
-    return isAnswered;
+    if (!half || half.isFollowed) return false;
+    half.isFollowed = true;
+    return true;
   }
 
   async function ask(): Promise<void> {
@@ -108,13 +108,13 @@ export function createAnnouncements(options: AnnouncementsOptions) {
 
   async function before(peer: Peer, announcement: Announcement): Promise<Answer> {
     const { changes, refusal } = derive(announcement, 'before');
+    const isFirstHalf = bindingHalf(announcement) === 'first';
     const refused = refusal ?? options.stateless.refusal(announcement);
     if (refused !== undefined && !announcement.rollback) throw new Refusal('REFUSED', refused);
     if (!announcement.rollback) {
       if (checks.asks(announcement) || (changes.length > 0 && !isAnswered(announcement))) {
         await etcdAnswers().catch(refuseWithoutEtcd);
-        if (bindingHalf(announcement) === 'first')
-          halves.set(announcement.id ?? '', { answeredMs: clock.steadyMs(), wasDown: wasDown(announcement), isFollowed: false });
+        if (isFirstHalf) halves.set(announcement.id ?? '', { answeredMs: clock.steadyMs(), wasDown: wasDown(announcement), isFollowed: false });
       }
       await checks.before(announcement, options.sourceOf(peer)).catch(refuseWithoutEtcd);
     }
@@ -131,7 +131,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     }
     for (const mark of announcement.marks) marks.set(mark, peer);
     options.onJournal();
-    return bindingHalf(announcement) === 'first' ? { halfway: true } : undefined;
+    return isFirstHalf ? { halfway: true } : undefined;
   }
 
   async function after(peer: Peer, announcement: Announcement): Promise<void> {
@@ -183,8 +183,8 @@ export function createAnnouncements(options: AnnouncementsOptions) {
   function statusMayDiffer(announcement: Announcement, [change]: readonly Change[]): void {
     const id = announcement.id ?? '';
     // A port that was DOWN all the time has floating IPs that are DOWN.
-    const isNews = bindingHalf(announcement) === 'second' && halves.get(id)?.wasDown === true && wasDown(announcement);
-    if (isNews && change?.kind === 'port' && change.slots.length === 1 && announcement.current?.['status'] === 'DOWN') options.onBound(id, change.slots);
+    const stayedDown = halves.get(id)?.wasDown === true && wasDown(announcement) && announcement.current?.['status'] === 'DOWN';
+    if (bindingHalf(announcement) === 'second' && stayedDown && change?.kind === 'port' && change.slots.length === 1) options.onBound(id, change.slots);
     else options.onPort(id);
     halves.delete(id);
   }

@@ -238,11 +238,9 @@ function peerEvents({ announced, givingWay, background, upkeep, onRows, onRowsLo
     onCall: async (peer, method, params) => {
       switch (method) {
         case 'before':
-          givingWay.announced();
-          return announced.before(peer, params);
         case 'after':
           givingWay.announced();
-          return announced.after(peer, params);
+          return announced[method](peer, params);
         case 'resync':
           return runResync(peer, params, upkeep);
         default:

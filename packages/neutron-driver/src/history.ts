@@ -1,6 +1,6 @@
 // Detects that etcd was restored from a backup or replaced by another etcd. Then etcd may hold rules that Neutron no longer has.
 import { type Clock, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
-import type { Etcd, Origin } from '@calico-openstack/etcd';
+import { type Etcd, isSameEtcd, type Origin } from '@calico-openstack/etcd';
 
 const lookMs = 5000;
 
@@ -11,11 +11,11 @@ const lookMs = 5000;
  */
 export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, clock: Clock = systemClock): { readonly etcd: Etcd; readonly loop: Loop } {
   let highest = 0;
-  let origin: Origin = { clusterId: '0', term: 0 };
-  let reports = 0;
+  /** Where the last look's answer came from; undefined when that is not known, or not comparable because a replacement was reported since. */
+  let origin: Origin | undefined;
 
   function report(reason: string): void {
-    reports += 1;
+    origin = undefined;
     onReplaced(`${reason}: it was restored or replaced`);
   }
 
@@ -36,16 +36,13 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, c
     range: (prefix, options) => (options?.revision === undefined ? noticed(() => etcd.range(prefix, options)) : etcd.range(prefix, options)),
     transact: (when, then, otherwise) => noticed(() => etcd.transact(when, then, otherwise)),
   };
-  let reportsBefore = 0;
   const loop = startLoop({
     run: async () => {
       const { origin: now } = await noticing.get('/calico/');
-      const isKnown = origin.term > 0 && now.term > 0;
-      // An answer's revision may have led to a report already.
-      if (isKnown && reports === reportsBefore && (now.clusterId !== origin.clusterId || now.term < origin.term))
+      if (now.term === 0) return lookMs; // a proxy's answer
+      if (origin && !isSameEtcd(now, origin))
         report(`etcd answers from cluster ${now.clusterId} in term ${now.term}, and was cluster ${origin.clusterId} in term ${origin.term} before`);
-      if (now.term > 0) origin = now;
-      reportsBefore = reports;
+      origin = now;
       return lookMs;
     },
     onFailure: () => {}, // the users of etcd report that it does not answer
