@@ -7,9 +7,10 @@ import { createAddressChecks } from './addressing/check.ts';
 import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import { defaultAddressPolicy } from './addressing/rules.ts';
 import { type AnnouncementsOptions, createAnnouncements } from './announcements.ts';
+import { derive } from './sync/announcement.ts';
 import { changeKey } from './sync/change.ts';
 import { openJournal } from './sync/journal.ts';
-import { keysOf } from './sync/plan.ts';
+import { keysOf, keysToRead } from './sync/plan.ts';
 import { createSync, SyncError, type SyncResult } from './sync/sync.ts';
 import { announcement, apiPort, database } from './testing/database.ts';
 import { bindingRow, portRow } from './testing/rows.ts';
@@ -41,7 +42,7 @@ function setUp() {
   const freed: string[] = [];
   const announced = createAnnouncements({
     etcd,
-    keys: keysOf(undefined),
+    settings: { keys: keysOf(undefined) },
     sync,
     journal,
     checks: createAddressChecks({ policy: defaultAddressPolicy, infrastructure, log: silentLog() }),
@@ -62,7 +63,7 @@ function setUp() {
     rollback,
   });
   const commit = (): unknown => db.tables.ports.set(row.id, row);
-  return { ...fake, announced, journal, state, tell, commit, looked, freed, db, sync, source };
+  return { ...fake, etcd, announced, journal, state, tell, commit, looked, freed, db, sync, source };
 }
 
 test('a change that is announced before and after its commit is in etcd', async () => {
@@ -73,6 +74,63 @@ test('a change that is announced before and after its commit is in etcd', async 
   await announced.after(peer, tell(['m']));
   expect(Object.keys(contents())).toEqual([expect.stringContaining('workloadendpoints')]);
   expect(looked).toHaveLength(1); // the port was bound, and Felix may have reported before that
+});
+
+describe('what etcd holds of an object', () => {
+  const asked = () => {
+    const parts = setUp();
+    const { transact } = parts.etcd;
+    const requests: string[] = [];
+    parts.etcd.transact = (when, then, otherwise) => {
+      requests.push(then.some((operation) => 'get' in operation) ? 'read' : (otherwise ?? []).length > 0 ? 'question with a read' : 'write');
+      return transact(when, then, otherwise);
+    };
+    return { ...parts, requests };
+  };
+
+  test('is read with the question before the commit, and not again after it', async () => {
+    const { announced, tell, commit, contents, requests } = asked();
+    await announced.before(peer, tell(['m']));
+    commit();
+    await announced.after(peer, tell(['m']));
+    expect(Object.keys(contents())).toEqual([expect.stringContaining('workloadendpoints')]);
+    expect(requests).toEqual(['question with a read', 'write']);
+  });
+
+  test('is read again where somebody has written it before the commit', async () => {
+    const { announced, tell, commit, etcd, contents, requests } = asked();
+    await announced.before(peer, tell(['m']));
+    const [key] = keysToRead(derive(tell([]), 'before').changes, { keys: keysOf(undefined) }).filter((one) => one.includes('workloadendpoints'));
+    await etcd.transact([], [{ put: key!, value: JSON.stringify({ metadata: { uid: 'theirs' } }) }]);
+    commit();
+    await announced.after(peer, tell(['m']));
+    expect(JSON.parse(contents()[key!]!)).toMatchObject({ metadata: { uid: 'theirs' }, spec: { node: 'h1' } });
+    expect(requests).toEqual(['question with a read', 'write', 'write', 'read', 'write']);
+  });
+
+  test('is read after the commit where it was not read before it: without an announcement, and for whoever shared another’s question', async () => {
+    const { announced, tell, commit, requests } = asked();
+    await Promise.all([announced.before(peer, tell(['m'])), announced.before(peer, tell(['n']))]);
+    commit();
+    expect(requests.splice(0)).toEqual(['question with a read']);
+    await announced.after(peer, tell(['n']));
+    expect(requests.splice(0)).toEqual(['read', 'write']);
+    await announced.after(peer, tell(['unknown']));
+    expect(requests).toEqual(['read']);
+  });
+
+  test('is read again where nothing is to be written: a write before the commit would go unnoticed', async () => {
+    const { announced, tell, commit, etcd, contents, requests } = asked();
+    commit();
+    await announced.after(peer, tell([]));
+    const [[key, value]] = Object.entries(contents()) as [[string, string]];
+    await announced.before(peer, tell(['m']));
+    await etcd.transact([], [{ put: key, value: value.replace('"node":"h1"', '"node":"h9"') }]);
+    requests.length = 0;
+    await announced.after(peer, tell(['m']));
+    expect(requests).toEqual(['read', 'write']);
+    expect(JSON.parse(contents()[key]!)).toMatchObject({ spec: { node: 'h1' } });
+  });
 });
 
 test('a move to another host is one transaction: with the second half of the binding, the old endpoint is deleted and the new one written', async () => {
@@ -151,7 +209,7 @@ test('while the journal cannot be written, no commit is allowed', async () => {
   const fake = fakeEtcd();
   const other = createAnnouncements({
     etcd: fake.etcd,
-    keys: keysOf(undefined),
+    settings: { keys: keysOf(undefined) },
     sync: () => Promise.reject(new Error('not asked')),
     journal: broken,
     checks: { asks: () => false, before: async () => {}, after: async () => {} },
@@ -219,7 +277,7 @@ test('an etcd that does not answer holds a commit up for five seconds, and the n
   };
   const announced = createAnnouncements({
     etcd,
-    keys: keysOf(undefined),
+    settings: { keys: keysOf(undefined) },
     sync: () => Promise.reject(new Error('not asked')),
     journal: openJournal({ nowMs: clock.nowMs }),
     checks: { asks: () => false, before: async () => {}, after: async () => {} },
@@ -271,7 +329,7 @@ function withParts(parts: Partial<AnnouncementsOptions> = {}, found: Partial<Syn
   const calls: string[] = [];
   const announced = createAnnouncements({
     etcd: fake.etcd,
-    keys: keysOf(undefined),
+    settings: { keys: keysOf(undefined) },
     async sync(changes, _source, untilMs) {
       calls.push(`sync ${changes.map(changeKey).join()} for ${(untilMs ?? 0) - clock.nowMs()} ms`);
       return { wrote: [], unnamed: [], followUps: [], puts: 0, deletes: 0, conflicts: 0, warnings: [], ...found };

@@ -2,23 +2,24 @@
 
 import { type Clock, type Logger, systemClock, within } from '@calico-openstack/agent';
 import { sameContent } from '@calico-openstack/datamodel';
-import { type Etcd, EtcdError } from '@calico-openstack/etcd';
+import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import type { AddressChecks } from './addressing/check.ts';
 import type { RowsSource } from './rows.ts';
 import type { StatelessGroups } from './stateless-groups.ts';
 import { type Announcement, bindingHalf, derive, floatingIpPorts, parseAnnouncement } from './sync/announcement.ts';
 import type { Change } from './sync/change.ts';
 import type { Journal } from './sync/journal.ts';
-import type { Keys } from './sync/plan.ts';
-import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
+import { OpenAnnouncements } from './sync/open-announcements.ts';
+import { type Found, keysToRead, type Settings } from './sync/plan.ts';
+import { maxOperations, type Sync, SyncError, type SyncResult } from './sync/sync.ts';
 import type { Slot } from './translate/endpoint.ts';
 import { type Peer, Refusal, WireError } from './wire/peer.ts';
 
 /** The parts that answering announcements needs. */
 export type AnnouncementsOptions = {
   readonly etcd: Etcd;
-  /** The keys that the driver writes, for testing that it may. */
-  readonly keys: Keys;
+  /** The keys that the driver writes. */
+  readonly settings: Pick<Settings, 'keys'>;
   readonly sync: Sync;
   readonly journal: Journal;
   /** Checks which addresses are allowed. */
@@ -65,20 +66,29 @@ type Half = { readonly answeredMs: number; readonly wasDown: boolean; isFollowed
 /** The daemon's answers to announcements, for all connections. `before` and `after` throw Refusal, whose message Neutron shows to the API's user. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: the two halves of an announcement share its marks and what is known of etcd
 export function createAnnouncements(options: AnnouncementsOptions) {
-  const { etcd, sync, journal, checks, log, clock = systemClock } = options;
-  const probeKey = options.keys.policy('probe');
-  const marks = new Map<string, Peer>();
-  let probe: Promise<void> | undefined;
+  const { etcd, settings, sync, journal, checks, log, clock = systemClock } = options;
+  const probeKey = settings.keys.policy('probe');
+  const open = new OpenAnnouncements<Peer>(clock);
+  let probe: Promise<unknown> | undefined;
   let answering = true;
   /** The bindings whose first half was announced, by port. */
   const halves = new Map<string, Half>();
 
-  /** Makes etcd carry out a write that changes nothing. All calls during it share it. */
-  function etcdAnswers(): Promise<void> {
-    probe ??= ask().finally(() => {
+  /**
+   * Makes etcd carry out a write that changes nothing. All calls during it share it.
+   * Resolves to the values of these keys, which the same request reads; to undefined where another call's request was shared, or a request has no room for so many keys.
+   */
+  async function etcdAnswers(keys: readonly string[]): Promise<Found | undefined> {
+    if (probe) {
+      await probe;
+      return undefined;
+    }
+    const asking = ask(keys.length <= maxOperations ? keys : []).finally(() => {
       probe = undefined;
     });
-    return probe;
+    probe = asking;
+    const values = await asking;
+    return values.length === keys.length ? new Map(keys.map((key, index) => [key, values[index]])) : undefined;
   }
 
   /**
@@ -94,12 +104,18 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     return true;
   }
 
-  async function ask(): Promise<void> {
+  async function ask(keys: readonly string[]): Promise<readonly (KeyValue | undefined)[]> {
     const waitMs = answering ? options.patience.commitMs : options.patience.outageMs;
     const late = () => new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${waitMs / 1000} s`);
     try {
-      await within(etcd.transact([{ key: probeKey, modRevision: never }], [{ put: probeKey, value: '' }]), waitMs, clock, late);
+      const request = etcd.transact(
+        [{ key: probeKey, modRevision: never }],
+        [{ put: probeKey, value: '' }],
+        keys.map((key) => ({ get: key })),
+      );
+      const { found } = await within(request, waitMs, clock, late);
       answering = true;
+      return found;
     } catch (error) {
       answering = false;
       throw error;
@@ -111,9 +127,10 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     const isFirstHalf = bindingHalf(announcement) === 'first';
     const refused = refusal ?? options.stateless.refusal(announcement);
     if (refused !== undefined && !announcement.rollback) throw new Refusal('REFUSED', refused);
+    let found: Found | undefined;
     if (!announcement.rollback) {
       if (checks.asks(announcement) || (changes.length > 0 && !isAnswered(announcement))) {
-        await etcdAnswers().catch(refuseWithoutEtcd);
+        found = await etcdAnswers(keysToRead(changes, settings)).catch(refuseWithoutEtcd);
         if (isFirstHalf) halves.set(announcement.id ?? '', { answeredMs: clock.steadyMs(), wasDown: wasDown(announcement), isFollowed: false });
       }
       await checks.before(announcement, options.sourceOf(peer)).catch(refuseWithoutEtcd);
@@ -129,14 +146,14 @@ export function createAnnouncements(options: AnnouncementsOptions) {
         { cause: error },
       );
     }
-    for (const mark of announcement.marks) marks.set(mark, peer);
+    open.add(peer, announcement.marks, found);
     options.onJournal();
     return isFirstHalf ? { halfway: true } : undefined;
   }
 
   async function after(peer: Peer, announcement: Announcement): Promise<void> {
     const { changes, halfway = false } = derive(announcement, 'after');
-    for (const mark of announcement.marks) marks.delete(mark);
+    const found = open.end(announcement.marks);
     if (changes.length === 0) {
       journal.complete(announcement.marks);
       return;
@@ -162,6 +179,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
         direct.map((look) => look.change),
         options.sourceOf(peer),
         clock.nowMs() + options.etcdTimeoutMs,
+        found,
       );
       succeeded(result);
       journal.add(result.followUps);
@@ -204,8 +222,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     after: (peer: Peer, params: unknown): Promise<void> => after(peer, parseAnnouncement(params)),
     /** Called when a connection is lost: what was announced on it may or may not have been committed. */
     gone(peer: Peer): void {
-      const abandoned = [...marks].filter(([, owner]) => owner === peer).map(([mark]) => mark);
-      for (const mark of abandoned) marks.delete(mark);
+      const abandoned = open.abandon(peer);
       journal.abandon(abandoned);
       if (abandoned.length > 0) options.onJournal();
     },

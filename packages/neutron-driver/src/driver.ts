@@ -78,7 +78,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   const givingWay = new GivingWay(clock);
   const announced = createAnnouncements({
     etcd,
-    keys: settings.keys,
+    settings,
     sync,
     journal,
     checks: createAddressChecks({ policy: options.addresses, infrastructure, log }),

@@ -49,12 +49,15 @@ export interface Journal {
   close(): void;
 }
 
+/** How long the commit of an announced change is waited for, in milliseconds. Neutron's transactions take less. */
+export const longestCommitMs = 60_000;
+
 /** The journal's file and times. */
 export type JournalOptions = {
   /** The file's path; undefined for a journal in memory only (tests). */
   readonly file?: string;
   readonly nowMs?: () => number;
-  /** How long to wait for the commit of an announced change. It must be longer than Neutron's transactions take. The default is 60000. */
+  /** How long to wait for the commit of an announced change. It must be longer than Neutron's transactions take. The default is `longestCommitMs`. */
   readonly announcedMs?: number;
   /** How long after a write a change is checked once more: this time on average, at most half of it sooner or later. The default is 1000. */
   readonly checkMs?: number;
@@ -76,7 +79,7 @@ const lackingMs = 30_000;
 export function openJournal({
   file,
   nowMs = Date.now,
-  announcedMs = 60_000,
+  announcedMs = longestCommitMs,
   checkMs = 1000,
   onUnwritable = () => {},
   onRecovered = () => {},

@@ -74,7 +74,7 @@ export type Plan = {
 };
 
 /** The keys that these changes need in any case, as far as they are known without rows. */
-export function keysToRead(changes: readonly Change[], { keys }: Settings): readonly string[] {
+export function keysToRead(changes: readonly Change[], { keys }: Pick<Settings, 'keys'>): readonly string[] {
   return changes.flatMap((change): readonly string[] => {
     switch (change.kind) {
       case 'port':

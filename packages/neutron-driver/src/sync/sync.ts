@@ -6,7 +6,7 @@ import type { ProjectNames } from '../projects.ts';
 import type { RowsQuestion, RowsSource } from '../rows.ts';
 import type { Change } from './change.ts';
 import { birth } from './content.ts';
-import { keysToRead, type Plan, plan, projectsOf, questionFor, type Settings, type Unit, type Warning } from './plan.ts';
+import { type Found, keysToRead, type Plan, plan, projectsOf, questionFor, type Settings, type Unit, type Warning } from './plan.ts';
 
 /** Other writers kept changing the same keys until the deadline. */
 export class SyncError extends CodedError {
@@ -41,17 +41,17 @@ export type SyncOptions = {
 };
 
 /** How many comparisons, and how many operations, etcd accepts in one transaction. */
-const maxOperations = 128;
+export const maxOperations = 128;
 
-/** Synchronises the changed objects with rows of `source`. */
-export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: number) => Promise<SyncResult>;
+/** Synchronises the changed objects with rows of `source`. `ahead`: what etcd held of their keys at a time before this call; without it, and whenever it is not enough, etcd is read. */
+export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: number, ahead?: Found) => Promise<SyncResult>;
 
 /**
  * Makes etcd hold what Neutron's rows say about each changed object. Rejects with EtcdError, with the source's errors, or with SyncError when others
  * keep writing the same keys until `deadlineMs` (compared with `nowMs`). What was written until then stays; every unit is complete.
  */
 export function createSync({ etcd, settings, projects, addresses, nowMs = Date.now }: SyncOptions): Sync {
-  return async function sync(changes, source, deadlineMs) {
+  return async function sync(changes, source, deadlineMs, ahead) {
     const wrote = new Set<Change>();
     const unnamed = new Set<Change>();
     const followUps: Change[] = [];
@@ -60,13 +60,17 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
     let pending = changes;
     const keys = new Set(keysToRead(changes, settings));
     let more: Partial<RowsQuestion> = {};
+    let known = ahead;
+    const isKnown = (key: string): boolean => known?.has(key) === true;
     while (pending.length > 0) {
       if (nowMs() > deadlineMs) throw new SyncError(`others kept writing the same keys (${pending.length} objects left, ${conflicts} conflicts)`);
       // etcd is read first. So when two writers race, the one that writes later has seen the newer rows.
-      const found = await readKeys(etcd, [...keys]);
+      const early = [...keys].every(isKnown) ? known : undefined;
+      const found = early ?? (await readKeys(etcd, [...keys]));
+      known = undefined;
       const rows = await source.rows(joinQuestions(questionFor(pending), more));
-      const known = await projects(projectsOf(rows), source);
-      const decision = plan(pending, { found, rows, projects: known, settings, addresses: await addresses(), born: () => birth(new Date(nowMs())) });
+      const names = await projects(projectsOf(rows), source);
+      const decision = plan(pending, { found, rows, projects: names, settings, addresses: await addresses(), born: () => birth(new Date(nowMs())) });
       const { missing } = decision;
       const newQuestion = missing.question.security_groups.length + missing.question.address_groups.length > 0;
       if (missing.keys.length > 0 || newQuestion) {
@@ -74,6 +78,8 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
         more = joinQuestions(missing.question, more);
         continue;
       }
+      // Where nothing differs nothing is written, and so nothing is compared: others may have written behind an early read.
+      if (early && decision.units.length < pending.length) continue;
       for (const change of pending) if (decision.unnamed.has(change.id)) unnamed.add(change);
       for (const warning of decision.warnings) warnings.set(`${warning.object} ${warning.what}`, warning);
       const failed: Change[] = [];
@@ -96,7 +102,7 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
       if (failed.length > 1) {
         // An object that others keep writing must not delay the rest.
         for (const change of failed) {
-          const one = await sync([change], source, deadlineMs);
+          const one = await sync([change], source, deadlineMs, undefined);
           for (const each of one.wrote) wrote.add(each);
           followUps.push(...one.followUps);
           for (const warning of one.warnings) warnings.set(`${warning.object} ${warning.what}`, warning);

@@ -7,8 +7,8 @@ import type { PortRow, RowsSource } from '../rows.ts';
 import { type Announcement, derive } from '../sync/announcement.ts';
 import type { Change } from '../sync/change.ts';
 import { openJournal } from '../sync/journal.ts';
-import { keysOf, type Settings } from '../sync/plan.ts';
-import { createSync } from '../sync/sync.ts';
+import { type Found, keysOf, keysToRead, type Settings } from '../sync/plan.ts';
+import { createSync, readKeys } from '../sync/sync.ts';
 import { defaultQosOptions } from '../translate/qos.ts';
 import { announcement, apiPort, type Database, database } from './database.ts';
 import { bindingRow, networkId, portRow, ruleRow, subnetRow } from './rows.ts';
@@ -43,12 +43,13 @@ export function daemon(etcd: Etcd, db: Database, gate: Gate = open) {
   const sync = createSync({ etcd: gated, settings, addresses, projects: async () => new Map(), nowMs: () => 0 });
   const journal = openJournal({ nowMs: () => 0, checkMs: 0 });
 
-  async function look(looks: ReturnType<typeof journal.take>): Promise<void> {
+  async function look(looks: ReturnType<typeof journal.take>, ahead?: Found): Promise<void> {
     const direct = looks.filter(({ change }) => change.kind !== 'ports_of');
     const result = await sync(
       direct.map(({ change }) => change),
       source,
       1,
+      ahead,
     );
     journal.done(direct, result.wrote);
     for (const one of looks) {
@@ -61,7 +62,9 @@ export function daemon(etcd: Etcd, db: Database, gate: Gate = open) {
   }
   return {
     journal,
-    after: (told: Announcement): Promise<void> => look(journal.after(derive(told, 'after').changes, [])),
+    /** What etcd holds of an announced object before its commit. */
+    readAhead: (told: Announcement): Promise<Found> => readKeys(gated, keysToRead(derive(told, 'before').changes, settings)),
+    after: (told: Announcement, ahead?: Found): Promise<void> => look(journal.after(derive(told, 'after').changes, []), ahead),
     drain: async (): Promise<void> => {
       for (let looks = journal.take(3); looks.length > 0; looks = journal.take(3)) await look(looks);
     },
@@ -94,6 +97,14 @@ export async function translationOf(db: Database): Promise<Record<string, unknow
 
 /** A step of a user, of Nova or of ML2: it changes the database and returns what is announced. */
 export type Step = (db: Database) => readonly Announcement[];
+
+/** What a step will announce, before it changes the database. */
+function foretold(step: Step, db: Database): readonly Announcement[] {
+  const copy = database(networks);
+  for (const kind of ['ports', 'subnets', 'security_groups', 'address_groups'] as const)
+    for (const [id, row] of db.tables[kind]) (copy.tables[kind] as Map<string, unknown>).set(id, row);
+  return step(copy);
+}
 
 /** A step that changes a port. */
 export function changePort(id: string, change: (port: PortRow) => PortRow | undefined): Step {
@@ -177,7 +188,7 @@ const bindAll: Step[] = portIds.map(
 export async function anyOrderEndsAsTheRowsSay(numRuns: number): Promise<void> {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.tuple(steps, fc.array(fc.nat(1), { minLength: 1, maxLength: 2 }), fc.nat(4)), { maxLength: 12 }),
+      fc.array(fc.tuple(steps, fc.array(fc.nat(1), { minLength: 1, maxLength: 2 }), fc.nat(4), fc.boolean()), { maxLength: 12 }),
       fc.scheduler(),
       async (told, scheduler) => {
         const { connect, contents } = fakeEtcd();
@@ -185,12 +196,15 @@ export async function anyOrderEndsAsTheRowsSay(numRuns: number): Promise<void> {
         const gate: Gate = (what) => scheduler.schedule(Promise.resolve(), what);
         const daemons = [daemon(connect(), db, gate), daemon(connect(), db, gate)] as const;
         const everything: Promise<unknown>[] = [];
-        for (const [step, whom, pace] of [...told, ...bindAll.map((step): [Step, number[], number] => [step, [0], 1])]) {
+        for (const [step, whom, pace, reads] of [...told, ...bindAll.map((step): [Step, number[], number, boolean] => [step, [0], 1, true])]) {
+          // What is read before the commit is older than what other daemons write meanwhile.
+          const read = reads ? await scheduler.waitFor(Promise.all(foretold(step, db).map((one) => daemons[whom[0] as 0 | 1].readAhead(one)))) : [];
           // Lets a step commit at any time between the daemons' reads and writes for earlier ones.
           for (let count = 0; count < pace && scheduler.count() > 0; count += 1) await scheduler.waitOne();
           const said = step(db);
           for (const which of whom)
-            for (const one of said) everything.push(daemons[which as 0 | 1].after(one).then(() => (pace === 3 ? daemons[which as 0 | 1].drain() : undefined)));
+            for (const [index, one] of said.entries())
+              everything.push(daemons[which as 0 | 1].after(one, read[index]).then(() => (pace === 3 ? daemons[which as 0 | 1].drain() : undefined)));
         }
         await scheduler.waitFor(Promise.all(everything));
         await scheduler.waitFor(Promise.all(daemons.map((each) => each.drain())));
