@@ -36,10 +36,11 @@ def _api_error(error: wire.DaemonError) -> Exception:
 class Announcer:
     """Announces each change twice: before Neutron commits it, and after. Both announcements carry the same mark, so that the daemon knows which of its notes is completed."""
 
-    def __init__(self, daemon: wire.Daemon, within: Callable[[Any], wire.Answer]) -> None:
-        """`within` returns, for a request, a function that answers the daemon's questions from the request's own transaction."""
+    def __init__(self, daemon: wire.Daemon, within: Callable[[Any], wire.Answer], rows_of: Callable[[str], Any]) -> None:
+        """`within` returns, for a request, a function that answers the daemon's questions from the request's own transaction. `rows_of` reads a port's committed rows."""
         self._daemon = daemon
         self._within = within
+        self._rows_of = rows_of
         self._numbers = itertools.count(1)
         self._process = uuid.uuid4().hex[:12]
         self._pid = os.getpid()
@@ -56,7 +57,7 @@ class Announcer:
             if current is not None:
                 _failed(request).append(kind)  # Neutron now deletes what it had created: that must not be refused for the same reason
             raise
-        for said, objects in (("done", _done(request)), ("halfway", _halfway(request))):
+        for said, objects in (("done", _done(request)), ("halfway", _halfway(request)), ("rows", _wanted(request))):
             if isinstance(answer, dict) and answer.get(said) is True:
                 objects.add(object_id)
             else:
@@ -75,8 +76,9 @@ class Announcer:
             return
         _halfway(request).discard(object_id)
         marks = _marks(request).pop(object_id or "", []) or _marks_of_deletion(kind, object_id, current)
+        rows = self._rows(request, object_id)
         try:
-            self._call(request, "after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False)
+            self._call(request, "after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False, rows)
         except (CalicoUnavailable, CalicoRefused):
             _failed(request).append(kind)
             raise
@@ -92,9 +94,12 @@ class Announcer:
         current: Optional[Row],
         marks: List[str],
         rollback: bool,
+        rows: Any = None,
     ) -> Any:
         admin = bool(getattr(request, "is_admin", False))
         change = {"kind": kind, "id": object_id, "original": original, "current": current, "marks": marks, "rollback": rollback, "admin": admin}
+        if rows is not None:
+            change["rows"] = rows
         try:
             if method == "before":
                 return self._daemon.call(method, change, timeout_seconds, self._within(request), committed=False)
@@ -103,6 +108,16 @@ class Announcer:
             tell = LOG.error if error.code in _NOT_NOW else LOG.info  # a refusal concerns the user alone
             tell("Calico: the announcement %s the commit of %s %s was answered with an error: %s (%s)", method, kind, object_id, error, error.code)
             raise _api_error(error) from error
+
+    def _rows(self, request: Any, object_id: Optional[str]) -> Any:
+        """The port's committed rows where the daemon wants them: it need not ask for them then. None when they cannot be read: the daemon asks, and says what is wrong."""
+        if object_id is None or object_id not in _wanted(request):
+            return None
+        _wanted(request).discard(object_id)
+        try:
+            return self._rows_of(object_id)
+        except Exception:  # pylint: disable=broad-except
+            return None
 
     def rule_template(self, fields: Row) -> None:
         """Asks whether Calico can enforce a rule that new security groups are to have. Raises the API's answer when it cannot."""
@@ -142,6 +157,11 @@ def _done(request: Any) -> Set[Optional[str]]:
 def _halfway(request: Any) -> Set[Optional[str]]:
     """The ports of which the first half of a binding was announced. What is announced next is that the second half is committed."""
     return _kept(request, "_calico_halfway", set)
+
+
+def _wanted(request: Any) -> Set[Optional[str]]:
+    """The ports whose rows are sent with the announcement after the commit."""
+    return _kept(request, "_calico_wanted", set)
 
 
 def _failed(request: Any) -> List[str]:

@@ -49,7 +49,7 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
         """Connects to the daemon when it is first needed, and subscribes to everything that ML2 does not pass on. Called once by ML2."""
         options.register()
         self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer, cfg.CONF.calico.daemon_patience_secs)
-        self._changes = announce.Announcer(self._daemon, rows.within)
+        self._changes = announce.Announcer(self._daemon, rows.within, rows.of_port)
         callbacks.subscribe(self._changes)
         activations.subscribe()
         qos.register(self._changes)

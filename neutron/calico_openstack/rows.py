@@ -75,6 +75,11 @@ def rows(params: Mapping[str, Sequence[str]]) -> Row:
     return in_transaction(lambda reader: _rows(reader, params))
 
 
+def of_port(port_id: str) -> Row:
+    """The answer to `rows` for one port."""
+    return rows({"ports": [port_id], "subnets": [], "security_groups": [], "address_groups": []})
+
+
 @db_api.retry_db_errors
 def in_transaction(read: Any) -> Any:
     """What `read` returns for a reader."""

@@ -34,8 +34,14 @@ class AnnounceTest(unittest.TestCase):
     def setUp(self) -> None:
         options.register(cfg.CONF)
         self.daemon = Recorder()
-        self.changes = announce.Announcer(self.daemon, lambda request: lambda method, params: (method, request))  # type: ignore[arg-type]
+        self.changes = announce.Announcer(self.daemon, lambda request: lambda method, params: (method, request), self.rows_of)  # type: ignore[arg-type]
         self.request = types.SimpleNamespace()
+        self.unreadable = False
+
+    def rows_of(self, port: str) -> Any:
+        if self.unreadable:
+            raise RuntimeError("the database is away")
+        return {"ports": [port]}
 
     def test_an_announcement_after_the_commit_carries_the_marks_of_those_before(self) -> None:
         self.changes.before(self.request, "port", "p", None, {"id": "p"})
@@ -58,6 +64,22 @@ class AnnounceTest(unittest.TestCase):
         self.assertEqual([(said["method"], said["id"]) for said in self.daemon.said], [("before", "p"), ("before", "other"), ("after", "other")])
         self.changes.after(self.request, "port", "p", {"id": "p"}, None)
         self.assertEqual(self.daemon.said[-1]["method"], "after")
+
+    def test_a_ports_rows_are_sent_along_where_the_daemon_wants_them(self) -> None:
+        self.daemon.answer = {"halfway": True, "rows": True}
+        self.changes.before(self.request, "port", "p", None, {"id": "p"})
+        self.daemon.answer = {}
+        self.changes.before(self.request, "port", "other", None, {"id": "other"})
+        for port in ("p", "other", "p"):
+            self.changes.after(self.request, "port", port, None, {"id": port})
+        self.assertEqual([said.get("rows") for said in self.daemon.said[2:]], [{"ports": ["p"]}, None, None])
+        for answer, self.unreadable in (({"rows": True}, True), ({}, False)):
+            self.daemon.answer = {"rows": True}
+            self.changes.before(self.request, "port", "p", None, {"id": "p"})
+            self.daemon.answer = answer
+            self.changes.before(self.request, "port", "p", None, {"id": "p"})  # Neutron retried its transaction
+            self.changes.after(self.request, "port", "p", None, {"id": "p"})
+            self.assertNotIn("rows", self.daemon.said[-1])
 
     def test_only_the_last_answer_before_a_commit_decides_whether_the_change_is_announced_after_it(self) -> None:
         self.daemon.answer = {"done": True}

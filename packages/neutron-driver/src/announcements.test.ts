@@ -7,6 +7,7 @@ import { createAddressChecks } from './addressing/check.ts';
 import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import { defaultAddressPolicy } from './addressing/rules.ts';
 import { type AnnouncementsOptions, createAnnouncements } from './announcements.ts';
+import { noRowsQuestion } from './rows.ts';
 import { derive } from './sync/announcement.ts';
 import { changeKey } from './sync/change.ts';
 import { openJournal } from './sync/journal.ts';
@@ -119,6 +120,20 @@ describe('what etcd holds of an object', () => {
     expect(requests).toEqual(['read']);
   });
 
+  test('comes before a port’s rows, which are sent along then, and are asked for where they may be older', async () => {
+    const { announced, tell, commit, contents, state, db } = asked();
+    const rows = () => db.read({ ...noRowsQuestion, ports: [portRow().id] });
+    state.rows = new WireError('NOT_ASKED', 'the daemon asked for rows');
+    expect(await announced.before(peer, tell(['m']))).toEqual({ rows: true });
+    commit();
+    await announced.after(peer, { ...tell(['m']), rows: rows() });
+    expect(Object.keys(contents())).toHaveLength(1);
+    await expect(announced.after(peer, { ...tell(['unknown']), rows: rows() })).rejects.toMatchObject({ message: expect.stringMatching(/asked for rows/) });
+    await announced.before(peer, tell(['n']));
+    await expect(announced.after(peer, { ...tell(['n']), rows: { ports: 'no list' } })).rejects.toMatchObject({ code: 'INTERNAL' });
+    expect(await announced.before(peer, { ...announcement('security_group', 'g', {}, {}), marks: ['o'] })).toEqual({});
+  });
+
   test('is read again where nothing is to be written: a write before the commit would go unnoticed', async () => {
     const { announced, tell, commit, etcd, contents, requests } = asked();
     commit();
@@ -227,7 +242,7 @@ test('while the journal cannot be written, no commit is allowed', async () => {
     code: 'JOURNAL_UNWRITABLE',
     message: expect.stringMatching(/ENOSPC.*nothing was changed/),
   });
-  await expect(announced.before(peer, tell(['m']))).resolves.toBeUndefined();
+  await expect(announced.before(peer, tell(['m']))).resolves.not.toHaveProperty('done');
 });
 
 test('when a caller vanishes between its announcements, the object is checked', async () => {
@@ -377,8 +392,8 @@ describe('the journal', () => {
   test('is not waited for after a commit that changes nothing of a port in etcd, and the answer before the commit says so', async () => {
     const { announced } = withParts();
     expect(await announced.before(peer, unchanged([]))).toEqual({ done: true });
-    expect(await announced.before(peer, halfBound([]))).toEqual({ halfway: true });
-    expect(await announced.before(peer, announcement('network', 'n', { name: 'a' }, { name: 'a' }))).toBeUndefined();
+    expect(await announced.before(peer, halfBound([]))).toEqual({ halfway: true, rows: true });
+    expect(await announced.before(peer, announcement('network', 'n', { name: 'a' }, { name: 'a' }))).toEqual({});
   });
 
   test('forgets what a commit has left as it was', async () => {

@@ -4,7 +4,7 @@ import { type Clock, type Logger, systemClock, within } from '@calico-openstack/
 import { sameContent } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import type { AddressChecks } from './addressing/check.ts';
-import type { RowsSource } from './rows.ts';
+import { parseRows, type RowsSource } from './rows.ts';
 import type { StatelessGroups } from './stateless-groups.ts';
 import { type Announcement, bindingHalf, derive, floatingIpPorts, parseAnnouncement } from './sync/announcement.ts';
 import type { Change } from './sync/change.ts';
@@ -57,8 +57,15 @@ const halfwayMs = 10_000;
 /** How long the answer that etcd gave before the first half of a binding holds for the second half. */
 const halvesApartMs = 1_000;
 
-/** The answer to a `before`: `done` when nothing has to be announced after the commit; `halfway` when nothing has to be announced before the second half of a binding is committed. */
-type Answer = { readonly done: true } | { readonly halfway: true } | undefined;
+/** The answer to a `before`. */
+type Answer = {
+  /** Nothing has to be announced after the commit. */
+  readonly done?: true;
+  /** Nothing has to be announced before the second half of a binding is committed. */
+  readonly halfway?: true;
+  /** The announcement after the commit may bring the port's rows. */
+  readonly rows?: true;
+};
 
 /** The first half of a binding: when etcd answered for it, whether the port was DOWN before it, and whether the second half has been announced. */
 type Half = { readonly answeredMs: number; readonly wasDown: boolean; isFollowed: boolean };
@@ -136,7 +143,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
       await checks.before(announcement, options.sourceOf(peer)).catch(refuseWithoutEtcd);
     }
     // A port is announced after the commit with the same fields.
-    if (changes.length === 0) return announcement.kind === 'port' ? { done: true } : undefined;
+    if (changes.length === 0) return announcement.kind === 'port' ? { done: true } : {};
     try {
       journal.before(changes, announcement.marks);
     } catch (error) {
@@ -148,7 +155,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     }
     open.add(peer, announcement.marks, found);
     options.onJournal();
-    return isFirstHalf ? { halfway: true } : undefined;
+    return { ...(isFirstHalf && { halfway: true }), ...(found && announcement.kind === 'port' && { rows: true }) };
   }
 
   async function after(peer: Peer, announcement: Announcement): Promise<void> {
@@ -179,7 +186,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
         direct.map((look) => look.change),
         options.sourceOf(peer),
         clock.nowMs() + options.etcdTimeoutMs,
-        found,
+        found && { found, ...(announcement.rows !== undefined && { rows: parseRows(announcement.rows) }) },
       );
       succeeded(result);
       journal.add(result.followUps);

@@ -20,6 +20,8 @@ const schema = z.object({
   rollback: z.boolean(),
   /** Whether an administrator made the change. */
   admin: z.boolean().default(false),
+  /** After a commit: the port's rows, read after the daemon's answer to an announcement before it. */
+  rows: z.unknown().optional(),
 });
 /** An announcement of Neutron's side (neutron/README.md). */
 export type Announcement = z.infer<typeof schema>;

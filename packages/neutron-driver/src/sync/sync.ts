@@ -3,7 +3,7 @@ import { CodedError } from '@calico-openstack/agent/errors';
 import type { Compare, Etcd, KeyValue, Operation } from '@calico-openstack/etcd';
 import type { AddressRules } from '../addressing/rules.ts';
 import type { ProjectNames } from '../projects.ts';
-import type { RowsQuestion, RowsSource } from '../rows.ts';
+import type { Rows, RowsQuestion, RowsSource } from '../rows.ts';
 import type { Change } from './change.ts';
 import { birth } from './content.ts';
 import { type Found, keysToRead, type Plan, plan, projectsOf, questionFor, type Settings, type Unit, type Warning } from './plan.ts';
@@ -43,8 +43,11 @@ export type SyncOptions = {
 /** How many comparisons, and how many operations, etcd accepts in one transaction. */
 export const maxOperations = 128;
 
-/** Synchronises the changed objects with rows of `source`. `ahead`: what etcd held of their keys at a time before this call; without it, and whenever it is not enough, etcd is read. */
-export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: number, ahead?: Found) => Promise<SyncResult>;
+/** What was read before synchronising: values of etcd, and the changed objects' rows, which are younger. */
+export type Ahead = { readonly found: Found; readonly rows?: Rows };
+
+/** Synchronises the changed objects with rows of `source`. Whatever is missing in `ahead`, or turns out to be too old, is read. */
+export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: number, ahead?: Ahead) => Promise<SyncResult>;
 
 /**
  * Makes etcd hold what Neutron's rows say about each changed object. Rejects with EtcdError, with the source's errors, or with SyncError when others
@@ -61,14 +64,14 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
     const keys = new Set(keysToRead(changes, settings));
     let more: Partial<RowsQuestion> = {};
     let known = ahead;
-    const isKnown = (key: string): boolean => known?.has(key) === true;
+    const isKnown = (key: string): boolean => known?.found.has(key) === true;
     while (pending.length > 0) {
       if (nowMs() > deadlineMs) throw new SyncError(`others kept writing the same keys (${pending.length} objects left, ${conflicts} conflicts)`);
       // etcd is read first. So when two writers race, the one that writes later has seen the newer rows.
       const early = [...keys].every(isKnown) ? known : undefined;
-      const found = early ?? (await readKeys(etcd, [...keys]));
+      const found = early?.found ?? (await readKeys(etcd, [...keys]));
       known = undefined;
-      const rows = await source.rows(joinQuestions(questionFor(pending), more));
+      const rows = early?.rows ?? (await source.rows(joinQuestions(questionFor(pending), more)));
       const names = await projects(projectsOf(rows), source);
       const decision = plan(pending, { found, rows, projects: names, settings, addresses: await addresses(), born: () => birth(new Date(nowMs())) });
       const { missing } = decision;

@@ -49,7 +49,7 @@ export function daemon(etcd: Etcd, db: Database, gate: Gate = open) {
       direct.map(({ change }) => change),
       source,
       1,
-      ahead,
+      ahead && { found: ahead },
     );
     journal.done(direct, result.wrote);
     for (const one of looks) {
