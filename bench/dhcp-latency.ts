@@ -96,13 +96,9 @@ function openFloor({ world, links }: Host): Subject {
     configFile: undefined,
     logDirectory: undefined,
   };
-  const dnsmasq = openDnsmasq({ directory: join(world.directory, 'floor'), dnsmasq: options }, links, silentLog(), [
-    'ip',
-    'netns',
-    'exec',
-    world.namespace,
-    'dnsmasq',
-  ]);
+  const dnsmasq = openDnsmasq({ directory: join(world.directory, 'floor'), dnsmasq: options }, links, silentLog(), {
+    program: ['ip', 'netns', 'exec', world.namespace, 'dnsmasq'],
+  });
   return {
     name: 'Dnsmasq alone',
     async start() {

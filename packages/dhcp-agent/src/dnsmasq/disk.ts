@@ -16,7 +16,7 @@ export function openDnsmasq(
   { directory, dnsmasq: options }: Pick<AgentOptions, 'directory' | 'dnsmasq'>,
   links: LinkEditor,
   log: Logger,
-  program: readonly [string, ...string[]] = ['dnsmasq'],
+  { program = ['dnsmasq'], ...limits }: { readonly program?: readonly [string, ...string[]]; readonly growthMaxBytes?: number } = {},
 ): Dnsmasq & { readonly process: DnsmasqProcess } {
   const places = placesIn(directory);
   makeDirectories(places);
@@ -31,6 +31,7 @@ export function openDnsmasq(
     host: { ...host, start: (onExit) => startWithoutTaps(links, () => host.start(onExit)) },
     gives: 'new leases',
     started: () => started(),
+    ...limits,
     log,
     beforeStart() {
       try {

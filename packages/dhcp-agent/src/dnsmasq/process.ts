@@ -10,6 +10,7 @@ import {
   networkNamespaceOf,
   type ProcessIdentity,
   processFacts,
+  residentBytesOf,
 } from '@calico-openstack/kernel/processes/processes';
 import type { DnsmasqHost, FoundDnsmasq } from './supervisor.ts';
 
@@ -48,6 +49,7 @@ export function dnsmasqHost(
       if (processFacts(pid)?.stopped) return 'stopped';
       return (inotifyWatchesOf(pid) ?? watchedDirectories) < watchedDirectories ? 'blind' : 'well';
     },
+    residentBytes: ({ pid }) => residentBytesOf(pid),
     goOn: ({ pid }) => void process.kill(pid, 'SIGCONT'),
     start: (onExit) => start(program, [...before, ...words], onExit, log),
     kill,

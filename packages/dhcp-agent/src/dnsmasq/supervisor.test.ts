@@ -16,7 +16,14 @@ function setUp(...found: readonly FoundDnsmasq[]) {
   const done: string[] = [];
   const startedAfter: string[] = [];
   const startedAtMs: number[] = [];
-  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false, is: 'well' as ReturnType<DnsmasqHost['stateOf']>, killMs: 0, isAlone: false };
+  const state = {
+    livesMs: Number.POSITIVE_INFINITY,
+    startFails: false,
+    is: 'well' as ReturnType<DnsmasqHost['stateOf']>,
+    killMs: 0,
+    isAlone: false,
+    bytes: 5e6,
+  };
   let lastPid = 100;
   const end = (pid: number): void => {
     const onExit = alive.get(pid);
@@ -30,6 +37,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
     find: () => found,
     isAlive: ({ pid }) => alive.has(pid),
     stateOf: () => state.is,
+    residentBytes: () => state.bytes,
     goOn: ({ pid }) => void done.push(`go on ${pid}`),
     async start(onExit) {
       startedAtMs.push(clock.steadyMs());
@@ -221,6 +229,32 @@ test('a Dnsmasq whose directories were deleted is replaced by one that has them 
   state.is = 'well';
   await clock.pass(5000);
   expect(done).toEqual(['tidy', 'start 101', 'tidy', 'start 102', 'kill 101']);
+});
+
+test('a Dnsmasq that has grown by more than 16 MiB is replaced, and its successor is measured anew', async () => {
+  const { clock, supervised, done, state, said } = setUp();
+  supervised.run();
+  await clock.pass(1000);
+  state.bytes += 16 * 2 ** 20;
+  await clock.pass(5000);
+  expect(done.splice(0)).toEqual(['tidy', 'start 101']);
+  state.bytes += 1;
+  await clock.pass(5000);
+  expect(done.splice(0)).toEqual(['tidy', 'start 102', 'kill 101']);
+  expect(said('Dnsmasq has grown by reading its files again and again; it is replaced, and serves until then')).toMatchObject([{ process: 101, before: 5e6 }]);
+  state.bytes += 17 * 2 ** 20;
+  await clock.pass(1000);
+  expect(done).toEqual(['tidy', 'start 103', 'kill 102']);
+});
+
+test('a Dnsmasq whose successor could not start beside it is not replaced because it has grown', async () => {
+  const { clock, supervised, done, state } = setUp();
+  state.isAlone = true;
+  supervised.run();
+  await clock.pass(1000);
+  state.bytes += 2 ** 30;
+  await clock.pass(5000);
+  expect(done).toEqual(['tidy', 'start 101']);
 });
 
 test('a Dnsmasq that is taken over without its directories is replaced before anybody is told that a port is served', async () => {

@@ -29,6 +29,8 @@ export type DnsmasqHost = {
   isAlive(process: ProcessIdentity): boolean;
   /** `stopped`: a signal has stopped it, and it answers nobody. `blind`: the directories that it watches were deleted, and it sees no new port. */
   stateOf(process: ProcessIdentity): 'well' | 'stopped' | 'blind';
+  /** The bytes of memory that it has. */
+  residentBytes(process: ProcessIdentity): number;
   /** Sends SIGCONT: a stopped process goes on. */
   goOn(process: ProcessIdentity): void;
   /** Resolves when Dnsmasq serves; `onExit` is called when it ends after that. Rejects with CodedError, with Dnsmasq's own message, when it ends before. */
@@ -48,6 +50,8 @@ export type SupervisorOptions = {
   readonly beforeStart: () => void;
   /** Called whenever a Dnsmasq was started, taken over or continued, and reads all files, maybe after it has taken one more message. */
   readonly started?: () => void;
+  /** By how many bytes it may grow before it is replaced. The default is 16 MiB. */
+  readonly growthMaxBytes?: number;
   readonly log: Logger;
   readonly clock?: Clock;
 };
@@ -64,13 +68,32 @@ const shortLifeBackoff: Backoff = { firstMs: 100, maxMs: 10_000 };
 type Running = ProcessIdentity & { readonly isChild: boolean; readonly sinceMs: number };
 
 /** Checks a Dnsmasq that runs but may not serve. */
-function healthCheck(host: DnsmasqHost, log: Logger) {
+function healthCheck(host: DnsmasqHost, growthMaxBytes: number, log: Logger) {
   let stopped: ProcessIdentity | undefined;
+  /** The Dnsmasq that runs, with its memory at the first check. */
+  let measured: { readonly process: ProcessIdentity; readonly bytes: number } | undefined;
+
+  /**
+   * Whether a Dnsmasq has become too big. Dnsmasq 2.90 never gives back the paths of the files in its watched directories, which it notes whenever it reads them again: on a host of 200 ports,
+   * 40 kB at each reload. One that its successor would have to wait for watches no directories.
+   */
+  function isTooBig(running: ProcessIdentity): boolean {
+    if (host.isAlone) return false;
+    const bytes = host.residentBytes(running);
+    if (measured?.process !== running) measured = { process: running, bytes };
+    if (bytes - measured.bytes <= growthMaxBytes) return false;
+    log.info(
+      { process: running.pid, bytes, before: measured.bytes },
+      'Dnsmasq has grown by reading its files again and again; it is replaced, and serves until then',
+    );
+    return true;
+  }
+
   return {
     /** Whether this Dnsmasq was stopped at the last check. */
     isStopped: (running: ProcessIdentity): boolean => stopped === running,
-    /** Continues a stopped Dnsmasq. Returns whether the Dnsmasq will never see another port and has to be replaced. One that `isNew` has not begun to watch its directories yet. */
-    isBlind(running: ProcessIdentity, isNew: boolean): boolean {
+    /** Continues a stopped Dnsmasq. Returns whether the Dnsmasq has to be replaced, because it will never see another port or is too big. One that `isNew` has not begun to watch its directories yet. */
+    isSpent(running: ProcessIdentity, isNew: boolean): boolean {
       const state = host.stateOf(running);
       if (state === 'stopped') {
         if (stopped !== running)
@@ -84,14 +107,22 @@ function healthCheck(host: DnsmasqHost, log: Logger) {
           { process: running.pid },
           'the directories with the ports’ files were deleted, so Dnsmasq sees no new port; they are created again and Dnsmasq is replaced',
         );
-      return isBlind;
+      return isBlind || isTooBig(running);
     },
   };
 }
 
 /** Supervises one Dnsmasq. It does nothing until `run` is called. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its variables are of one process, and each step changes several
-export function startDnsmasqSupervisor({ host, gives, beforeStart, started = () => undefined, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
+export function startDnsmasqSupervisor({
+  host,
+  gives,
+  beforeStart,
+  started = () => undefined,
+  growthMaxBytes = 16 * 2 ** 20,
+  log,
+  clock = systemClock,
+}: SupervisorOptions): DnsmasqProcess {
   let wanted = false;
   let restartWanted = false;
   let reloadWanted = false;
@@ -100,7 +131,7 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, started = () 
   let running: Running | undefined;
   /** The processes to end as soon as another Dnsmasq serves. Until then they answer guests. */
   let predecessors: readonly ProcessIdentity[] = [];
-  const health = healthCheck(host, log);
+  const health = healthCheck(host, growthMaxBytes, log);
   /** How many Dnsmasqs in a row ended right after their start. */
   let shortLives = 0;
   const stop = new AbortController();
@@ -121,7 +152,7 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, started = () 
     if (running && !host.isAlive(running)) await takeEnd(running);
     if (stop.signal.aborted) return undefined;
     const wasStopped = running !== undefined && health.isStopped(running);
-    if (running && health.isBlind(running, clock.steadyMs() - running.sinceMs < soonMs)) restartWanted = true;
+    if (running && health.isSpent(running, clock.steadyMs() - running.sinceMs < soonMs)) restartWanted = true;
     if (running && restartWanted) {
       predecessors = [...predecessors, running];
       running = undefined;

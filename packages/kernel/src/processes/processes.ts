@@ -85,11 +85,15 @@ export type ProcessMemory = {
 
 /** The memory that a process uses; all zero for one that is gone. */
 export function memoryOf(pid: number): ProcessMemory {
-  const bytes = (file: string, field: string): number => {
-    const text = readOrNothing(() => readFileSync(`/proc/${pid}/${file}`, 'latin1')) ?? '';
-    return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
-  };
-  return { residentBytes: bytes('status', 'VmRSS'), peakBytes: bytes('status', 'VmHWM'), proportionalBytes: bytes('smaps_rollup', 'Pss') };
+  return { residentBytes: residentBytesOf(pid), peakBytes: bytesIn(pid, 'status', 'VmHWM'), proportionalBytes: bytesIn(pid, 'smaps_rollup', 'Pss') };
+}
+
+/** The bytes of memory that a process has resident; 0 for a process that has ended. It costs less than `memoryOf`. */
+export const residentBytesOf = (pid: number): number => bytesIn(pid, 'status', 'VmRSS');
+
+function bytesIn(pid: number, file: string, field: string): number {
+  const text = readOrNothing(() => readFileSync(`/proc/${pid}/${file}`, 'latin1')) ?? '';
+  return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
 }
 
 /** undefined for a process that ended meanwhile, or that hides from this one (init in a container): neither is an error, and neither process is ours. */
