@@ -1,5 +1,4 @@
 // Keeps what a follower's listener knows, and delivers what is new to it from snapshots and watches. Knows nothing of connections, pauses and failures.
-
 import { isReadable, shownKey } from './keys.ts';
 import type { Header } from './messages.ts';
 import { isSameEtcd } from './origin.ts';

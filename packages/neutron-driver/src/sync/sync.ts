@@ -54,7 +54,7 @@ export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: 
  * keep writing the same keys until `deadlineMs` (compared with `nowMs`). What was written until then stays; every unit is complete.
  */
 export function createSync({ etcd, settings, projects, addresses, nowMs = Date.now }: SyncOptions): Sync {
-  return async function sync(changes, source, deadlineMs, ahead) {
+  return async function sync(changes, source, deadlineMs, ahead?) {
     const wrote = new Set<Change>();
     const unnamed = new Set<Change>();
     const followUps: Change[] = [];
@@ -64,13 +64,12 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
     const keys = new Set(keysToRead(changes, settings));
     let more: Partial<RowsQuestion> = {};
     let known = ahead;
-    const isKnown = (key: string): boolean => known?.found.has(key) === true;
     while (pending.length > 0) {
       if (nowMs() > deadlineMs) throw new SyncError(`others kept writing the same keys (${pending.length} objects left, ${conflicts} conflicts)`);
       // etcd is read first. So when two writers race, the one that writes later has seen the newer rows.
-      const early = [...keys].every(isKnown) ? known : undefined;
-      const found = early?.found ?? (await readKeys(etcd, [...keys]));
+      const early = known && hasAll(known.found, keys) ? known : undefined;
       known = undefined;
+      const found = early?.found ?? (await readKeys(etcd, [...keys]));
       const rows = early?.rows ?? (await source.rows(joinQuestions(questionFor(pending), more)));
       const names = await projects(projectsOf(rows), source);
       const decision = plan(pending, { found, rows, projects: names, settings, addresses: await addresses(), born: () => birth(new Date(nowMs())) });
@@ -105,7 +104,7 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
       if (failed.length > 1) {
         // An object that others keep writing must not delay the rest.
         for (const change of failed) {
-          const one = await sync([change], source, deadlineMs, undefined);
+          const one = await sync([change], source, deadlineMs);
           for (const each of one.wrote) wrote.add(each);
           followUps.push(...one.followUps);
           for (const warning of one.warnings) warnings.set(`${warning.object} ${warning.what}`, warning);
@@ -119,6 +118,8 @@ export function createSync({ etcd, settings, projects, addresses, nowMs = Date.n
     return { wrote: [...wrote], unnamed: [...unnamed], followUps, puts, deletes, conflicts, warnings: [...warnings.values()] };
   };
 }
+
+const hasAll = (found: Found, keys: Iterable<string>): boolean => [...keys].every((key) => found.has(key));
 
 const count = (unit: Unit, kind: 'put' | 'delete'): number => unit.operations.filter((operation) => kind in operation).length;
 
