@@ -18,7 +18,7 @@ const host = 'host-1';
 const target = 5;
 const targetDuringResync = 10;
 
-/** A driver that takes turns: the Neutron with it, and what to do before its turn. */
+/** A driver that takes turns: its name in the figures, which upstream's driver may not share with ours; the Neutron with it; and what to do before its turn. */
 type Contestant = { readonly name: string; readonly openstack: OpenStack; prepare(): void };
 
 /** The bench `neutron-overhead`. */
@@ -40,7 +40,7 @@ export const bench: Bench = {
       const contestants = await switched(lab, 2, folder);
       const [driver, packages] = [options.get('driver'), options.get('packages')];
       if (driver !== undefined && packages !== undefined)
-        contestants.push({ name: driver, openstack: await serverWith(lab, 3, driver, packages), prepare: () => {} });
+        contestants.push({ name: `--driver ${driver}`, openstack: await serverWith(lab, 3, driver, packages), prepare: () => {} });
       await lab.etcd.ctl('put', felixStatusKey(undefined, host), JSON.stringify({ time: rfc3339Seconds(new Date()), uptime: 1.5, first_update: true }));
       await until('Felix alive in Neutron', async () => (await lab.openstack.list('agent', { host })).some((agent) => agent.alive) || undefined);
       const network = await lab.openstack.create('network', { name: 'overhead' });
