@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { felixStatusKey, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { felixStatusKey, resourcePrefix, rfc3339Seconds } from '@calico-openstack/datamodel';
 import { bringUp, type Lab } from '../lab/lab.ts';
 import type { OpenStack } from '../lab/openstack.ts';
 import { until } from '../lab/wait.ts';
@@ -37,7 +37,8 @@ export const bench: Bench = {
     const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 3600 };
     const lab = await bringUp({ prefix: `no${process.pid % 10_000}`, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting });
     try {
-      const contestants = await switched(lab, 2, folder);
+      const ours = await switched(lab, 2, folder);
+      const contestants = [...ours];
       const [driver, packages] = [options.get('driver'), options.get('packages')];
       if (driver !== undefined && packages !== undefined)
         contestants.push({ name: `--driver ${driver}`, openstack: await serverWith(lab, 3, driver, packages), prepare: () => {} });
@@ -45,6 +46,7 @@ export const bench: Bench = {
       await until('Felix alive in Neutron', async () => (await lab.openstack.list('agent', { host })).some((agent) => agent.alive) || undefined);
       const network = await lab.openstack.create('network', { name: 'overhead' });
       await lab.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.200.0.0/16' });
+      for (const contestant of ours) await checkSwitch(lab, contestant, network.id);
       const results: Measurement[] = [];
       for (const clients of (options.get('clients') ?? '1,8').split(',').map(Number))
         results.push(...compared(await inTurns(contestants, network.id, ports, clients, progress), clients));
@@ -135,6 +137,18 @@ async function warmUp(openstack: OpenStack, network: string): Promise<void> {
     );
     inARow = worked ? inARow + 1 : 0;
   }
+}
+
+/** Makes sure that a bound port is in etcd exactly if it is `calico`'s turn: a switch that did nothing would make like with like of the comparison. */
+async function checkSwitch(lab: Lab, { name, openstack, prepare }: Contestant, network: string): Promise<void> {
+  prepare();
+  await warmUp(openstack, network);
+  const { id } = await openstack.create('port', { network_id: network, device_owner: 'compute:nova', device_id: randomUUID() });
+  await openstack.update('port', id, { 'binding:host_id': host });
+  const endpoints = await lab.etcd.ctl('get', '--prefix', resourcePrefix('workloadendpoints'), '--keys-only');
+  if (endpoints.includes(id.replaceAll('-', '--')) !== (name === 'calico'))
+    throw new Error(`a port of the driver '${name}' is ${name === 'calico' ? 'not ' : ''}in etcd`);
+  await openstack.remove('port', id);
 }
 
 /** What each driver took, by its name: the times of its ports, by round. */
