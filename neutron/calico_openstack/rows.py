@@ -75,9 +75,13 @@ def rows(params: Mapping[str, Sequence[str]]) -> Row:
     return in_transaction(lambda reader: _rows(reader, params))
 
 
+#: A question to `rows` for nothing at all.
+_NO_QUESTION: Mapping[str, Sequence[str]] = {"ports": [], "subnets": [], "security_groups": [], "address_groups": []}
+
+
 def of_port(port_id: str) -> Row:
     """The answer to `rows` for one port."""
-    return rows({"ports": [port_id], "subnets": [], "security_groups": [], "address_groups": []})
+    return rows({**_NO_QUESTION, "ports": [port_id]})
 
 
 @db_api.retry_db_errors
@@ -251,8 +255,7 @@ def page(params: Mapping[str, Any]) -> Row:
         kind = params["kind"]
         table = _PAGED[kind].__table__
         ids = reader.ids(sa.select(table.c.id).where(table.c.id > params["after"]).order_by(table.c.id).limit(params["limit"]))
-        nothing: Mapping[str, Sequence[str]] = {"ports": [], "subnets": [], "security_groups": [], "address_groups": []}
-        return {"ids": ids, "rows": _rows(reader, {**nothing, kind: ids})}
+        return {"ids": ids, "rows": _rows(reader, {**_NO_QUESTION, kind: ids})}
 
     return in_transaction(read)
 
