@@ -46,6 +46,7 @@ export const bench: Bench = {
       await until('Felix alive in Neutron', async () => (await lab.openstack.list('agent', { host })).some((agent) => agent.alive) || undefined);
       const network = await lab.openstack.create('network', { name: 'overhead' });
       await lab.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.200.0.0/16' });
+      for (const openstack of new Set([lab.openstack, ...contestants.map((each) => each.openstack)])) await warmUp(openstack, network.id);
       for (const contestant of ours) await checkSwitch(lab, contestant, network.id);
       const results: Measurement[] = [];
       for (const clients of (options.get('clients') ?? '1,8').split(',').map(Number))
@@ -96,18 +97,21 @@ async function timed<T>(act: () => Promise<T>): Promise<[T, number]> {
   return [await act(), performance.now() - begunMs];
 }
 
+/** Creates and binds a port. */
+async function boundPort(openstack: OpenStack, network: string): Promise<Omit<Times, 'deleteMs'> & { readonly id: string }> {
+  const [{ id }, createMs] = await timed(() => openstack.create('port', { network_id: network, device_owner: 'compute:nova', device_id: randomUUID() }));
+  const [{ 'binding:vif_type': type }, bindMs] = await timed(() => openstack.update('port', id, { 'binding:host_id': host }));
+  if (type !== 'tap') throw new Error(`port ${id} was not bound`);
+  return { id, createMs, bindMs };
+}
+
 /**
  * The times of this many ports by so many clients, which create and bind all of them before they delete the first. Neutron reads a port again after each change, for agents that Calico
  * does not have. A thread of the worker's does that while a request waits for something: if a binding does not wait any more, during the worker's next request. So the next one
  * has to be one that is counted.
  */
 async function burst(openstack: OpenStack, network: string, ports: number, clients: number): Promise<Times[]> {
-  const bound = await shared(clients, Array.from({ length: ports }), async () => {
-    const [port, createMs] = await timed(() => openstack.create('port', { network_id: network, device_owner: 'compute:nova', device_id: randomUUID() }));
-    const [{ 'binding:vif_type': type }, bindMs] = await timed(() => openstack.update('port', port.id, { 'binding:host_id': host }));
-    if (type !== 'tap') throw new Error(`port ${port.id} was not bound`);
-    return { id: port.id, createMs, bindMs };
-  });
+  const bound = await shared(clients, Array.from({ length: ports }), () => boundPort(openstack, network));
   return shared(clients, bound, async ({ id, ...times }) => {
     const [, deleteMs] = await timed(() => openstack.remove('port', id));
     return { ...times, deleteMs };
@@ -142,9 +146,7 @@ async function warmUp(openstack: OpenStack, network: string): Promise<void> {
 /** Makes sure that a bound port is in etcd exactly if it is `calico`'s turn: a switch that did nothing would make like with like of the comparison. */
 async function checkSwitch(lab: Lab, { name, openstack, prepare }: Contestant, network: string): Promise<void> {
   prepare();
-  await warmUp(openstack, network);
-  const { id } = await openstack.create('port', { network_id: network, device_owner: 'compute:nova', device_id: randomUUID() });
-  await openstack.update('port', id, { 'binding:host_id': host });
+  const { id } = await boundPort(openstack, network);
   const endpoints = await lab.etcd.ctl('get', '--prefix', resourcePrefix('workloadendpoints'), '--keys-only');
   if (endpoints.includes(id.replaceAll('-', '--')) !== (name === 'calico'))
     throw new Error(`a port of the driver '${name}' is ${name === 'calico' ? 'not ' : ''}in etcd`);
@@ -163,10 +165,6 @@ async function inTurns(
   progress: (line: string) => void,
 ): Promise<Contest> {
   const times = new Map<string, Times[][]>(contestants.map(({ name }) => [name, []]));
-  for (const { openstack, prepare } of contestants) {
-    prepare();
-    await warmUp(openstack, network);
-  }
   const each = clients === 1 ? 20 : 4 * clients;
   for (let done = 0, round = 0; done < ports; done += each, round += 1) {
     for (const { name, openstack, prepare } of round % 2 === 0 ? contestants : contestants.toReversed()) {
